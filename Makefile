@@ -1,0 +1,112 @@
+# Everything is installed into .local/, which git ignores; a stamp in each folder says that it was finished.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+LOCAL := $(CURDIR)/.local
+ENV := $(LOCAL)/env
+BIN := $(ENV)/platform/bin
+JARS := $(LOCAL)/jars
+UV_VERSION := 0.13.9
+
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+export UV_CACHE_DIR := $(LOCAL)/cache/uv
+export UV_PYTHON_INSTALL_DIR := $(LOCAL)/python
+ifdef CI
+export UV_NO_PROGRESS := 1
+endif
+export MAVEN_USER_HOME := $(LOCAL)/maven
+# Nothing is written outside .local, not even what libraries put into the temporary folder.
+export TMPDIR := $(LOCAL)/tmp
+export JAVA_TOOL_OPTIONS := -Djava.io.tmpdir=$(TMPDIR) -XX:-UsePerfData
+$(shell mkdir -p $(TMPDIR))
+# Compiled modules are kept, wherever the user's environment says otherwise: `import feast` takes 8 s with them, 13 without.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(LOCAL)/pycache
+
+# The machine's own uv and Maven where they work; expanded only by the rules that need them.
+UV = $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(LOCAL)/uv/bin/uv)
+MAVEN = $(shell mvn --version >/dev/null 2>&1 && echo mvn || echo $(CURDIR)/infra/local/mvnw) \
+	--batch-mode --quiet --no-transfer-progress -Dmaven.repo.local=$(LOCAL)/m2
+# Triton's Python backend loads libpython, which not every Python comes with; uv's own does.
+PYTHON = $(shell python3.11 infra/local/shared_python.py 2>/dev/null || echo "3.11 --managed-python")
+# $(call sync,environment,extras)
+sync = UV_PROJECT_ENVIRONMENT=$(ENV)/$(1) $(UV) sync --frozen --python $(PYTHON) $(addprefix --extra ,$(2))
+
+.PHONY: help setup prerequisites demo test bench up down lint types imports clean distclean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+demo: setup ## Install all it needs, then run the whole loop on real data (KEEP=1 leaves the platform up)
+	@$(BIN)/adfeast demo $(if $(KEEP),--keep-up) $(ARGS)
+
+test: setup ## Install all it needs, then run every test (ARGS='-k name' for some)
+	@$(BIN)/pytest --basetemp $(LOCAL)/pytest $(ARGS)
+
+bench: setup ## Measure, each number beside its peer or its floor
+	@$(BIN)/python -m benchmarks.predict $(ARGS)
+
+up: setup ## Start the platform
+	@$(BIN)/adfeast up
+
+down: ## Stop the platform
+	@if [ -x $(BIN)/adfeast ]; then $(BIN)/adfeast down; fi
+
+lint: setup ## Style
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: setup ## Types
+	@$(BIN)/mypy
+
+imports: setup ## Who may import whom
+	@$(BIN)/lint-imports
+
+clean: down ## Stop the platform and delete its data
+	@rm -rf $(addprefix $(LOCAL)/,data lake logs run state ports settings.yaml lock pytest)
+
+distclean: clean ## Delete everything that was installed too
+	@rm -rf $(LOCAL)
+
+setup: prerequisites $(addsuffix /.stamp,$(ENV)/platform $(ENV)/flink $(ENV)/triton $(JARS) $(JARS)/function) ## Install
+
+prerequisites:
+	@command -v python3 >/dev/null || { echo "python3 is needed: sudo apt-get install -y python3 python3-venv" \
+		"(Debian) or sudo dnf install -y python3 (Fedora)" >&2; exit 1; }
+	@python3 -m infra.local.prerequisites
+
+$(LOCAL)/uv/bin/uv:
+	@echo "==> uv $(UV_VERSION)"
+	@python3 -m venv --clear $(LOCAL)/uv
+	@$(LOCAL)/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# Order-only: which uv made an environment does not matter.
+$(ENV)/platform/.stamp: pyproject.toml uv.lock | $(filter /%,$(UV))
+	@echo "==> Python environment 'platform': serving, training, registry and the tools (2 to 5 minutes the first time)"
+	@$(call sync,platform,platform dev)
+	@touch $@
+
+$(ENV)/flink/.stamp: pyproject.toml uv.lock | $(filter /%,$(UV))
+	@echo "==> Python environment 'flink'"
+	@$(call sync,flink,flink)
+	@touch $@
+
+$(ENV)/triton/.stamp: pyproject.toml uv.lock | $(filter /%,$(UV))
+	@echo "==> Python environment 'triton'"
+	@$(call sync,triton,triton)
+	@touch $@
+
+# What an older pom brought must not stay on a class path; what this one brings is checked against the lock.
+$(JARS)/.stamp: infra/local/pom.xml $(wildcard infra/local/jars/*/pom.xml) infra/local/jars.sha256
+	@echo "==> Jars of Kafka, DynamoDB Local, Flink and S3"
+	@$(MAVEN) -f infra/local/pom.xml package
+	@cd $(JARS) && sha256sum --quiet --check $(CURDIR)/infra/local/jars.sha256
+	@cd $(JARS) && find ./kafka ./dynamodb ./flink ./spark-s3 -type f \
+		| { grep -vxFf <(cut -c67- $(CURDIR)/infra/local/jars.sha256) || true; } | xargs -r rm
+	@touch $@
+
+$(JARS)/function/.stamp: $(shell find streaming/function -name '*.java' -o -name pom.xml)
+	@echo "==> The stream jobs' Java function"
+	@$(MAVEN) -f streaming/function/pom.xml package
+	@touch $@

@@ -1,0 +1,36 @@
+"""The root of the error tree; every subsystem derives its own small branch from it."""
+
+
+class AdfeastError(Exception):
+    """Something a caller or an operator can act on; the message names the field, the value and what to do."""
+
+
+class DefinitionError(AdfeastError):
+    """A feature definition, a tag or an event schema is not usable."""
+
+
+class SettingsError(AdfeastError):
+    """A settings file or an environment variable holds an unknown key or a bad value."""
+
+
+class InvalidEvent(AdfeastError):
+    """An event does not fit its schema.
+
+    Attributes:
+        field: name of the offending column.
+    """
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class SignatureMismatch(AdfeastError):
+    """Two sides disagree on the ordered inputs of a model; both hashes stand in the message."""
+
+    def __init__(self, what: str, expected: str, found: str) -> None:
+        super().__init__(
+            f"{what} has signature {found}, but {expected} is expected: "
+            "train and publish a model from the current feature service, or apply the definitions it was trained with"
+        )
+        self.expected, self.found = expected, found

@@ -1,0 +1,11 @@
+"""Names by which a published model is known in MLflow and in Triton."""
+
+REGISTERED_MODEL = "ctr"
+PRODUCTION_ALIAS = "production"
+OUTPUT = "probability"
+SIGNATURE_PARAMETER = "signature_hash"
+
+
+def triton_model(version: int | str) -> str:
+    """Triton name of a version: one Triton model each, so that a new signature never touches a running one."""
+    return f"{REGISTERED_MODEL}-{int(version):06d}"

@@ -1,0 +1,91 @@
+"""The one settings model, built at the edge of each program; library code never reads the environment.
+
+Values come from environment variables (`ADFEAST_KAFKA_BOOTSTRAP=...`), then from the settings file
+(`ADFEAST_SETTINGS`, by default `.local/settings.yaml`, which `adfeast up` writes), then from the defaults below.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from adfeast.errors import SettingsError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def settings_file() -> Path:
+    """Where this process reads its settings from."""
+    return Path(os.environ.get("ADFEAST_SETTINGS", ROOT / ".local" / "settings.yaml"))
+
+
+class Settings(BaseSettings):
+    """Addresses and folders of one deployment. Paths are absolute; `lake` is a folder or an `s3://bucket/prefix`.
+
+    `snapshot_before_answer` holds each Predict until Kafka has its snapshot: a crash then loses none, which a replay
+    wants and an auction does not.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="ADFEAST_", extra="forbid", frozen=True)
+
+    project: str = "adfeast"
+    local: Path = ROOT / ".local"
+    feature_repo: Path = ROOT / "feature_repo"
+    registry_url: str = f"sqlite:///{ROOT}/.local/state/registry.db"
+    ledger_url: str = f"sqlite:///{ROOT}/.local/state/ledger.db"
+
+    lake: str = f"{ROOT}/.local/lake"
+    s3_endpoint: str | None = None
+    aws_region: str = "us-east-1"
+    aws_access_key_id: str | None = None
+    aws_secret_access_key: str | None = None
+
+    redis_host: str = "127.0.0.1"
+    redis_port: int = 6379
+    dynamodb_endpoint: str | None = None
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    flink_rest: str = "http://127.0.0.1:8081"
+    triton_http: str = "127.0.0.1:8000"
+    triton_repository: Path = ROOT / ".local" / "state" / "triton"
+    mlflow_url: str = "http://127.0.0.1:5000"
+
+    feature_service: str = "ctr_v1"
+    grpc_address: str = "127.0.0.1:50051"
+    max_candidates: int = 5000
+    ad_cache_rows: int = 1 << 16
+    ad_cache_ttl_s: float = 60.0
+    snapshot_before_answer: bool = False
+
+    def lake_path(self, *parts: str) -> str:
+        """Absolute path or URL of a place in the lake."""
+        return "/".join([self.lake.rstrip("/"), *parts])
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, settings_file())
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Reads the settings; `overrides` win over environment and file.
+
+    Raises:
+        SettingsError: an unknown key or a bad value, named with the file it may stand in.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())
+        raise SettingsError(f"bad settings in {settings_file()} or ADFEAST_* variables: {problems}") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{settings_file()} is not YAML: {error}") from error

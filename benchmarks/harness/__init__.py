@@ -1,0 +1,1 @@
+"""What the measurements share: load, CPU accounting, generated data, tables."""

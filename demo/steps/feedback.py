@@ -1,0 +1,116 @@
+"""Events in, features out: stream jobs, history, the daily batch run, the replay through the prediction server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
+from functools import partial
+
+from adfeast.clock import to_datetime, to_ms
+from adfeast.events import EVENT_TIME
+from adfeast.feast_ext.store import open_store
+from demo import history, judge
+from demo.archive import PATIENCE_S, wait_archived
+from demo.freshness import FreshnessProbe
+from demo.history import USER
+from demo.open_bandit import Auction
+from demo.replay import AD, Replay, Replayed
+from demo.run import Run, midnight
+from streaming.marks import advance
+from streaming.plan import make_plan
+from streaming.progress import wait_features
+from streaming.submit import submit
+from training import materialize as scheduled
+
+QUIET = timedelta(hours=2)  # longer than every window: whoever was silent for so long must read zero
+
+
+def start_streams(run: Run) -> None:
+    """What `adfeast stream submit` and the supervised `adfeast stream write` do."""
+    what = "Planned the stream jobs from the stream views, submitted them to Flink, started the Redis writer."
+    with run.stage.step("Streams", what) as step:
+        actions = submit(make_plan(run.definitions, run.settings), run.settings)
+        run.platform.start("redis_writer")
+        step.facts |= {f"job {a.job}": a.what for a in actions}
+
+
+def publish_history(run: Run) -> None:
+    """The first days as fast as Kafka takes them; waits until all of it is archived."""
+    what = "Published the first days to Kafka in the order of their times; Flink archived every event exactly once."
+    with run.stage.step("History", what) as step:
+        past = run.data.of_days(*run.days.history)
+        total = len(past) + sum(a.click is not None for a in past)
+        sent = history.publish(run.settings, run.definitions, past, lambda n: step.progress(n, total))
+        run.count(sent.impressions, sent.clicks)
+        wait_archived(run.settings, run.counts)
+        wait_features(run.settings, PATIENCE_S)
+        step.facts |= {"impressions": sent.impressions, "clicks": sent.clicks}
+
+
+def materialize(run: Run, day: date) -> None:
+    """The scheduled daily run, caught up to the beginning of `day`."""
+    what = f"Spark computed the batch views as of {day:%d %B}, 00:00; Feast materialized them into DynamoDB."
+    with run.stage.step("Batch features", what) as step:
+        step.facts["intervals"] = len(scheduled.run(run.settings, midnight(day), run.clock))
+
+
+def replay(run: Run, span: tuple[date, date]) -> None:
+    """Day by day through gRPC, with the scheduled batch run between the days."""
+    day = span[0]
+    while day <= span[1]:
+        if day != run.days.replayed[0]:
+            materialize(run, day)
+        _replay(run, day)
+        day += timedelta(days=1)
+
+
+def _replay(run: Run, day: date) -> None:
+    what = f"Replayed {day:%d %B} by event time: a Predict for each auction, then LogImpression and LogClick."
+    with run.stage.step("Replay", what) as step:
+        auctions = run.data.of_days(day, day)
+        done = asyncio.run(_drive(run, auctions, lambda n: step.progress(n, len(auctions))))
+        run.replays.append(done)
+        run.count(done.impressions, done.clicks, len(done.served))
+        wait_archived(run.settings, run.counts)
+        step.facts |= {
+            "auctions": len(done.served),
+            "candidates": done.candidates,
+            "clicks": done.clicks,
+            "Predicts a second": round(len(done.served) / done.seconds),
+        }
+
+
+async def _drive(run: Run, auctions: Sequence[Auction], progress: Callable[[int], None]) -> Replayed:
+    probe = FreshnessProbe(run.settings, run.definitions)
+    try:
+        mark = partial(advance, run.settings, make_plan(run.definitions, run.settings))
+        done = await Replay(run.settings.grpc_address, run.definitions, probe, progress, mark).run(auctions)
+    finally:
+        await probe.close()
+    for view, seconds in probe.result.seconds.items():
+        run.freshness_ms.setdefault(view, []).extend(1000 * s for s in seconds)
+    run.report.freshness_unseen += probe.result.unseen
+    return done
+
+
+def check_decay(run: Run) -> None:
+    """Reads with Feast what stands in the stores: those who went away, and one user and one ad in full."""
+    what = "Read the windows of users who had been silent for two hours: what they did must not linger."
+    with run.stage.step("Decay", what) as step:
+        last = run.days.replayed[1]
+        advance(run.settings, make_plan(run.definitions, run.settings), to_ms(midnight(last, 1)))
+        wait_features(run.settings, PATIENCE_S)
+        shown = run.data.of_days(last, last)
+        user = run.definitions.entities[USER]
+        latest = {a.impression[user]: a.impression[EVENT_TIME] for a in shown}
+        end = to_datetime(shown[-1].time_ms) - QUIET
+        silent = [key for key, ms in latest.items() if to_datetime(ms) < end]
+        views = [v for v in run.definitions.views.values() if v.kind == "stream" and v.entity == USER]
+        store = open_store(run.settings)
+        zero, known = judge.silent_windows(store, views, silent)
+        run.report.decay = f"Of {known} users silent for two hours, {zero} read zero in every window."
+        step.facts |= {"silent users": known, "reading zero": zero}
+        for entity in (USER, AD):
+            key = shown[-1].impression[run.definitions.entities[entity]]
+            run.report.features += judge.stored(store, run.definitions, entity, key)

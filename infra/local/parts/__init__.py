@@ -1,0 +1,1 @@
+"""One module a part: its command, its configuration and the request that proves it ready."""

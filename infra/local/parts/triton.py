@@ -1,0 +1,75 @@
+"""Triton: the server binary inside the nvidia-pytriton wheel, with its Python backend, on the CPU."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from infra.local.home import Home, environment, site_packages
+from infra.local.part import Part
+from infra.local.ports import Ports
+from infra.local.web import ask
+
+
+def _link(link: Path, target: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if link.is_symlink() and link.readlink() == target:
+        return
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+
+
+def _assemble(runtime: Path) -> None:
+    """Lays the wheel's files out as a Triton installation."""
+    packages = site_packages("triton")
+    wheel = packages / "pytriton" / "tritonserver"
+    stub = wheel / "python_backend_stubs" / packages.parent.name.removeprefix("python")
+    backend = runtime / "backends" / "python"
+    _link(runtime / "bin" / "tritonserver", wheel / "bin" / "tritonserver")
+    _link(runtime / "lib", packages / "nvidia_pytriton.libs")
+    _link(backend / "libtriton_python.so", wheel / "backends" / "python" / "libtriton_python.so")
+    utils = "triton_python_backend_utils.py"
+    _link(backend / utils, wheel / "backends" / "python" / utils)
+    _link(backend / "triton_python_backend_stub", stub / "triton_python_backend_stub")
+
+
+def _python_library(python: Path) -> str:
+    """Folders of libpython of the environment: without them the stub loads the distribution's."""
+    code = "import sys, sysconfig; print(sysconfig.get_config_var('LIBDIR'), sys.base_prefix + '/lib', sep=':')"
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def triton(home: Home, ports: Ports) -> Part:
+    """Models are loaded by name; after a restart Triton loads all that the repository holds, good or bad."""
+    http, runtime, repository = ports.get("triton"), home.run / "triton", home.state / "triton"
+    python = environment("triton") / "bin" / "python"
+
+    def prepare() -> None:
+        repository.mkdir(parents=True, exist_ok=True)
+        _assemble(runtime)
+
+    def check() -> None:
+        ask(f"http://127.0.0.1:{http}/v2/health/ready")
+
+    local = ("--http-address", "--grpc-address", "--metrics-address")
+    return Part(
+        name="triton",
+        command=[
+            *(str(runtime / "bin" / "tritonserver"), f"--model-repository={repository}"),
+            *("--model-control-mode=explicit", "--load-model=*", "--exit-on-error=false", "--strict-readiness=false"),
+            *(f"--http-port={http}", f"--grpc-port={ports.get('triton', 'grpc')}"),
+            *(f"--metrics-port={ports.get('triton', 'metrics')}", *(f"{option}=127.0.0.1" for option in local)),
+            *("--allow-gpu-metrics=false", "--pinned-memory-pool-byte-size=0", "--disable-auto-complete-config"),
+            *(f"--backend-directory={runtime / 'backends'}", "--exit-timeout-secs=10"),
+        ],
+        environment={
+            "LD_LIBRARY_PATH": f"{runtime / 'lib'}:{_python_library(python)}",
+            "PATH": f"{python.parent}:{os.environ.get('PATH', os.defpath)}",
+            "OMP_NUM_THREADS": "1",
+        },
+        check=check,
+        prepare=prepare,
+        address=f"127.0.0.1:{http}",
+        settings={"triton_http": f"127.0.0.1:{http}", "triton_repository": repository},
+    )

@@ -1,0 +1,60 @@
+"""The Kafka topics of the loop, created with explicit partitions; the broker creates none by itself."""
+
+from __future__ import annotations
+
+import logging
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from adfeast.definitions import load_definitions
+from adfeast.errors import DefinitionError
+from adfeast.events import CLICKS, IMPRESSIONS, dead_letter_topic
+from adfeast.settings import Settings
+from adfeast.snapshots import TOPIC as SNAPSHOTS
+from infra.local.errors import PlatformError
+from streaming.plan import features_topic, late_topic, stream_views
+
+log = logging.getLogger(__name__)
+
+PARTITIONS = {IMPRESSIONS: 2, CLICKS: 2, SNAPSHOTS: 2}
+# A snapshot of 5,000 candidates with their embeddings is 4 MB before compression; Kafka takes 1 MB unless told.
+CONFIG = {SNAPSHOTS: {"max.message.bytes": str(8 << 20)}}
+
+
+def wanted(settings: Settings) -> dict[str, int]:
+    """Topic to number of partitions; those of the definitions as far as they are applied yet."""
+    topics = dict(PARTITIONS)
+    try:
+        definitions = load_definitions(settings)
+    except DefinitionError as error:
+        log.info("only the fixed topics: %s", error)
+        return topics | {dead_letter_topic(t): 1 for t in topics}
+    topics |= {topic: PARTITIONS.get(topic, 2) for topic in definitions.events}
+    topics |= {dead_letter_topic(t): 1 for t in topics}
+    views = [v.name for v in stream_views(definitions)]
+    return topics | {topic(view): 1 for topic in (features_topic, late_topic) for view in views}
+
+
+def create(settings: Settings) -> list[str]:
+    """Creates the topics that are missing, and returns their names.
+
+    Raises:
+        PlatformError: the broker refused one.
+    """
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+    try:
+        existing = admin.list_topics(timeout=10).topics
+        missing = [
+            NewTopic(t, n, 1, config=CONFIG.get(t, {})) for t, n in wanted(settings).items() if t not in existing
+        ]
+        futures = admin.create_topics(missing, operation_timeout=20) if missing else {}
+        for topic, future in futures.items():
+            try:
+                future.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise PlatformError(f"Kafka refused topic {topic!r}: {error}") from error
+    except KafkaException as error:
+        raise PlatformError(f"topics could not be created at {settings.kafka_bootstrap}: {error}") from error
+    return list(futures)

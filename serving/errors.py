@@ -1,0 +1,82 @@
+"""What can go wrong in a call, each with its gRPC code, and the one interceptor that answers with it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+
+from adfeast.errors import AdfeastError
+
+log = logging.getLogger(__name__)
+
+
+class ServingError(AdfeastError):
+    """Base of the errors a caller sees; `code` is the gRPC status."""
+
+    code = grpc.StatusCode.INTERNAL
+
+
+class InvalidRequest(ServingError):
+    """The caller must change the request; the message names the field and the value."""
+
+    code = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class StoreUnavailable(ServingError):
+    """An online store did not answer; the same call may work a moment later."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+
+
+class ModelUnavailable(ServingError):
+    """Triton did not score; the same call may work a moment later."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+
+
+class NoModel(ServingError):
+    """No usable model is deployed; a retry is useless until somebody deploys one."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class NotAcknowledged(ServingError):
+    """Kafka did not confirm what the call brought; send the call again, everything counts once by its id."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+
+
+Method = Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """Turns a `ServingError` into its gRPC status; anything else is logged and answered as INTERNAL."""
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        """Wraps the unary handlers; streams (health, reflection) pass untouched."""
+        handler = await continuation(details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+        return grpc.unary_unary_rpc_method_handler(
+            _answering_errors(handler.unary_unary, details.method),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+
+def _answering_errors(method: Method, name: str) -> Method:
+    async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
+        try:
+            return await method(request, context)
+        except ServingError as error:
+            await context.abort(error.code, str(error))
+        except grpc.aio.AbortError:
+            raise
+        except Exception:
+            log.exception("%s failed", name)
+            await context.abort(grpc.StatusCode.INTERNAL, f"{name} failed; the server's log tells why")
+
+    return call

@@ -1,0 +1,1 @@
+"""The messages of the service, generated from adfeast.proto."""

@@ -1,0 +1,143 @@
+import datetime
+from collections.abc import Iterable as _Iterable
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar
+
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Value(_message.Message):
+    __slots__ = ("flag", "integer", "number", "text")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    INTEGER_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    FLAG_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    integer: int
+    number: float
+    flag: bool
+    def __init__(
+        self,
+        text: str | None = ...,
+        integer: int | None = ...,
+        number: float | None = ...,
+        flag: bool = ...,
+    ) -> None: ...
+
+class PredictRequest(_message.Message):
+    __slots__ = ("ad_ids", "context", "event_time", "request_id", "user_id")
+    class ContextEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Value
+        def __init__(self, key: str | None = ..., value: Value | _Mapping | None = ...) -> None: ...
+
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    AD_IDS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    user_id: str
+    ad_ids: _containers.RepeatedScalarFieldContainer[str]
+    context: _containers.MessageMap[str, Value]
+    event_time: _timestamp_pb2.Timestamp
+    request_id: str
+    def __init__(
+        self,
+        user_id: str | None = ...,
+        ad_ids: _Iterable[str] | None = ...,
+        context: _Mapping[str, Value] | None = ...,
+        event_time: datetime.datetime | _timestamp_pb2.Timestamp | _Mapping | None = ...,
+        request_id: str | None = ...,
+    ) -> None: ...
+
+class PredictResponse(_message.Message):
+    __slots__ = ("latency_ms", "model_version", "request_id", "scores", "unknown_ads", "unknown_user")
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_USER_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_ADS_FIELD_NUMBER: _ClassVar[int]
+    scores: _containers.RepeatedScalarFieldContainer[float]
+    model_version: str
+    latency_ms: float
+    request_id: str
+    unknown_user: bool
+    unknown_ads: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(
+        self,
+        scores: _Iterable[float] | None = ...,
+        model_version: str | None = ...,
+        latency_ms: float | None = ...,
+        request_id: str | None = ...,
+        unknown_user: bool = ...,
+        unknown_ads: _Iterable[int] | None = ...,
+    ) -> None: ...
+
+class Event(_message.Message):
+    __slots__ = ("fields",)
+    class FieldsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Value
+        def __init__(self, key: str | None = ..., value: Value | _Mapping | None = ...) -> None: ...
+
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    fields: _containers.MessageMap[str, Value]
+    def __init__(self, fields: _Mapping[str, Value] | None = ...) -> None: ...
+
+class LogEventsRequest(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[Event]
+    def __init__(self, events: _Iterable[Event | _Mapping] | None = ...) -> None: ...
+
+class LogEventsResponse(_message.Message):
+    __slots__ = ("accepted",)
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    accepted: int
+    def __init__(self, accepted: int | None = ...) -> None: ...
+
+class StatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StatusResponse(_message.Message):
+    __slots__ = (
+        "feature_service",
+        "model_version",
+        "refused",
+        "signature_hash",
+        "snapshots_acknowledged",
+        "snapshots_lost",
+    )
+    FEATURE_SERVICE_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_HASH_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOTS_ACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOTS_LOST_FIELD_NUMBER: _ClassVar[int]
+    feature_service: str
+    signature_hash: str
+    model_version: str
+    refused: str
+    snapshots_acknowledged: int
+    snapshots_lost: int
+    def __init__(
+        self,
+        feature_service: str | None = ...,
+        signature_hash: str | None = ...,
+        model_version: str | None = ...,
+        refused: str | None = ...,
+        snapshots_acknowledged: int | None = ...,
+        snapshots_lost: int | None = ...,
+    ) -> None: ...

@@ -1,0 +1,29 @@
+"""Errors of the stream jobs and of the Redis writer."""
+
+from __future__ import annotations
+
+from adfeast.errors import AdfeastError
+
+
+class StreamingError(AdfeastError):
+    """The stream side cannot do what was asked."""
+
+
+class SubmitFailed(StreamingError):
+    """A job did not start; the end of the submitter's log stands in the message."""
+
+
+class NotCaughtUp(StreamingError):
+    """A job or the writer did not reach the end of its topics before the deadline."""
+
+
+class BadFeatureRow(StreamingError):
+    """A row on a feature topic cannot be written to Redis.
+
+    Attributes:
+        reason: short, for the header of the dead letter.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,107 @@
+"""The few calls of Flink's REST interface that submitting and waiting need."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+from streaming.errors import StreamingError
+
+ALIVE = ("INITIALIZING", "CREATED", "RUNNING", "RESTARTING", "FAILING")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of the cluster; `name` and `digest` are the two halves of its Flink name."""
+
+    id: str
+    name: str
+    digest: str
+    state: str
+    tasks: int
+    running: int
+
+    @property
+    def ready(self) -> bool:
+        """Whether all its tasks run."""
+        return self.state == "RUNNING" and self.running == self.tasks
+
+
+class FlinkRest:
+    """One cluster.
+
+    Args:
+        url: address of the JobManager's REST interface.
+    """
+
+    def __init__(self, url: str, timeout_s: float = 20.0) -> None:
+        self.url, self.timeout_s = url.rstrip("/"), timeout_s
+
+    def ask(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
+        """Raises: StreamingError: the cluster does not answer, or refuses."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(  # noqa: S310 (an http address of the settings)
+            self.url + path, data, {"Content-Type": "application/json"}, method=method
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=self.timeout_s) as answer:  # noqa: S310
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            raise StreamingError(f"Flink refused {path}: {error.read().decode(errors='replace')[:500]}") from error
+        except OSError as error:
+            raise StreamingError(f"Flink does not answer at {self.url}: {error}; is the platform up?") from error
+        return json.loads(text) if text else {}
+
+    def jobs(self) -> list[Job]:
+        """All jobs the cluster remembers, newest first."""
+        found = sorted(self.ask("/jobs/overview")["jobs"], key=lambda j: -j["start-time"])
+        jobs = []
+        for j in found:
+            name, _, digest = j["name"].partition("@")
+            jobs.append(Job(j["jid"], name, digest, j["state"], j["tasks"]["total"], j["tasks"]["running"]))
+        return jobs
+
+    def alive(self, name: str) -> Job | None:
+        """The job of this name that runs or tries to."""
+        return next((j for j in self.jobs() if j.name == name and j.state in ALIVE), None)
+
+    def completed_checkpoint(self, job: str) -> tuple[str, int] | None:
+        """(path, trigger time in milliseconds) of the job's last completed checkpoint."""
+        latest = self.ask(f"/jobs/{job}/checkpoints")["latest"]["completed"]
+        return (latest["external_path"], latest["trigger_timestamp"]) if latest else None
+
+    def cancel(self, job: str, deadline_s: float = 60.0) -> None:
+        """Cancels a job and waits until it is gone; its last checkpoint is retained."""
+        self.ask(f"/jobs/{job}", method="PATCH")
+        self._until_gone(job, deadline_s)
+
+    def stop(self, job: str, deadline_s: float = 60.0) -> str:
+        """Stops a job with a savepoint, everything committed, and returns the savepoint's path.
+
+        Raises:
+            StreamingError: the savepoint failed; the job goes on.
+        """
+        trigger = self.ask(f"/jobs/{job}/stop", {"drain": False})["request-id"]
+        until = time.monotonic() + deadline_s
+        while time.monotonic() < until:
+            status = self.ask(f"/jobs/{job}/savepoints/{trigger}")
+            if status["status"]["id"] == "COMPLETED":
+                operation = status["operation"]
+                if "location" not in operation:
+                    raise StreamingError(f"job {job} could not be stopped: {str(operation)[:500]}")
+                self._until_gone(job, deadline_s)
+                return str(operation["location"])
+            time.sleep(0.1)
+        raise StreamingError(f"job {job} did not stop within {deadline_s:.0f} s")
+
+    def _until_gone(self, job: str, deadline_s: float) -> None:
+        until = time.monotonic() + deadline_s
+        while time.monotonic() < until:
+            if self.ask(f"/jobs/{job}")["state"] in ("CANCELED", "FINISHED", "FAILED"):
+                return
+            time.sleep(0.1)
+        raise StreamingError(f"job {job} did not end within {deadline_s:.0f} s")

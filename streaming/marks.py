@@ -1,0 +1,88 @@
+"""Time marks: messages that move event time on when no events do, so that values decay to zero.
+
+The watermark of a partition follows its events; when they stop, it stands still and nothing expires. A mark is a
+message in the partitions of the event topics that says: no earlier event follows here. It stands in line behind the
+events it follows, so neither a restart nor a slow reader can let it overtake them, and it is replayed with them.
+
+A live deployment sends one a second with the wall clock (`adfeast stream heartbeat`). A replay of historic data sends
+its own time; the two must not run at once, because live marks make historic events late.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+import threading
+
+from confluent_kafka import Producer
+
+from adfeast.clock import Clock
+from adfeast.errors import InvalidEvent
+from adfeast.settings import Settings
+from streaming.errors import StreamingError
+from streaming.kafka_admin import partitions
+from streaming.plan import Plan
+
+log = logging.getLogger(__name__)
+# An event begins so only with an empty id, which no event has; the Java decoder knows this form.
+_FORM = struct.Struct(">bq")
+
+
+def encode_mark(ms: int) -> bytes:
+    """The mark of a time in milliseconds since 1970."""
+    return _FORM.pack(0, ms)
+
+
+def decode_mark(message: bytes) -> int | None:
+    """The time of a mark; None for any other message.
+
+    Raises:
+        InvalidEvent: it has a mark's form, but no time.
+    """
+    if len(message) != _FORM.size or message[0] != 0:
+        return None
+    ms = int(_FORM.unpack(message)[1])
+    if ms <= 0:
+        raise InvalidEvent(f"a time mark holds {ms}, not milliseconds since 1970")
+    return ms
+
+
+def event_topics(plan: Plan) -> list[str]:
+    """Topics whose event time the features depend on."""
+    return sorted({view["topic"] for view in plan["views"]})
+
+
+def advance(settings: Settings, plan: Plan, to_ms: int) -> None:
+    """Moves event time to `to_ms` in every partition: what expires until then expires, earlier events are late.
+
+    Returns when Kafka has the marks. The clock of the Kafka producers must not lie before `to_ms`.
+
+    Raises:
+        StreamingError: Kafka did not take them.
+    """
+    _send(settings, plan, to_ms + plan["watermark_delay_ms"])
+
+
+def heartbeat(settings: Settings, plan: Plan, clock: Clock, period_s: float, stop: threading.Event) -> None:
+    """Marks the time of the clock until `stop` is set; events may come as late as the plan's watermark delay."""
+    while not stop.wait(period_s):
+        try:
+            _send(settings, plan, clock.now_ms())
+        except StreamingError as error:
+            log.warning("no time mark was sent: %s", error)
+
+
+def _send(settings: Settings, plan: Plan, ms: int) -> None:
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+    failed: list[str] = []
+    for place in partitions(settings.kafka_bootstrap, event_topics(plan)):
+        producer.produce(
+            place.topic,
+            value=encode_mark(ms),
+            partition=place.partition,
+            on_delivery=lambda error, message: failed.append(str(error)) if error else None,
+        )
+    if producer.flush(10) or failed:
+        raise StreamingError(
+            f"Kafka at {settings.kafka_bootstrap} did not take the time marks: {failed or 'no answer'}"
+        )

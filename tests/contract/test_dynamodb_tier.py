@@ -1,0 +1,61 @@
+"""Reads of more than the service answers at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+from adfeast.settings import Settings
+from serving.errors import StoreUnavailable
+from serving.reader.dynamodb_tier import DynamoDBTier, Items
+
+ROWS = 60
+ROW_BYTES = 350_000  # 60 of them are more than the 16 MB of one BatchGetItem, so some come back as UnprocessedKeys
+
+
+@pytest.fixture(scope="module")
+def table(settings: Settings) -> Iterator[str]:
+    client: Any = boto3.client(
+        "dynamodb",
+        endpoint_url=settings.dynamodb_endpoint,
+        region_name=settings.aws_region,
+        aws_access_key_id=settings.aws_access_key_id,
+        aws_secret_access_key=settings.aws_secret_access_key,
+    )
+    name = "serving.large-rows"
+    client.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "entity_id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "entity_id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for i in range(ROWS):
+        client.put_item(TableName=name, Item={"entity_id": {"S": f"row {i}"}, "filling": {"S": "x" * ROW_BYTES}})
+    yield name
+    client.delete_table(TableName=name)
+
+
+def get(settings: Settings, wanted: list[tuple[str, str]]) -> Items:
+    async def run() -> Items:
+        tier = DynamoDBTier(settings)
+        try:
+            return await tier.get(wanted)
+        finally:
+            tier.close()
+
+    return asyncio.run(run())
+
+
+def test_unprocessed_keys_are_asked_for_again(settings: Settings, table: str) -> None:
+    keys = [f"row {i}" for i in range(ROWS)]
+    items = get(settings, [(table, key) for key in [*keys, "nowhere"]])
+    assert sorted(items[table]) == sorted(keys)
+
+
+def test_a_missing_table_is_named(settings: Settings) -> None:
+    with pytest.raises(StoreUnavailable, match=r"serving\.nowhere.*ResourceNotFoundException"):
+        get(settings, [("serving.nowhere", "row")])

@@ -1,0 +1,144 @@
+"""The stream side on real parts: nothing is lost or counted twice when processes are killed, and Feast reads it."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+import pytest
+from confluent_kafka import Producer
+
+from adfeast.definitions import View
+from adfeast.events import EVENT_ID, EVENT_TIME
+from adfeast.feast_ext.store import open_store
+from streaming.marks import advance, decode_mark
+from streaming.plan import make_plan
+from streaming.progress import wait_archived, wait_features
+from streaming.submit import submit
+from tests.parity.generated import START, stream
+from tests.parity.naive import emissions
+from tests.parity.stream_side import StreamSide, stream_side
+
+HOUR = 3_600_000
+
+
+@pytest.fixture(scope="module")
+def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamSide]:
+    with stream_side(tmp_path_factory.mktemp("streaming")) as running:
+        running.platform.start("redis_writer")
+        yield running
+
+
+def online(side: StreamSide, view: View, keys: list[str]) -> dict[str, dict[str, Any]]:
+    """What Feast itself reads of a view."""
+    features = [f"{view.name}:{f.name}" for f in view.features]
+    rows = open_store(side.settings).get_online_features(features, [{view.join_key: k} for k in keys]).to_dict()
+    return {k: {f.name: rows[f.name][i] for f in view.features} for i, k in enumerate(rows[view.join_key])}
+
+
+def test_kills_in_mid_replay_lose_and_duplicate_nothing(side: StreamSide) -> None:
+    keys = {v["join_key"]: 8 for v in side.plan["views"]}
+    dice = random.Random(7)
+    garbage = [b"", b"\x00", b"\xff" * 40, dice.randbytes(64), b"\x02a"]
+    arrivals = {t: stream(c.columns, keys, 900, 5, START, t) for t, c in side.codecs.items()}
+    for part in range(3):
+        for topic, events in arrivals.items():
+            side.send(topic, events[part * len(events) // 3 : (part + 1) * len(events) // 3])
+            side.send(topic, garbage[part * 2 : part * 2 + 2])
+        if part == 0:
+            side.platform.kill("flink_taskmanager")
+            side.platform.kill("redis_writer")
+        if part == 1:
+            side.platform.kill("redis_writer")
+    wait_features(side.settings, 240)
+    wait_archived(side.settings, [*side.codecs, *(v["output"] for v in side.plan["views"])], 120)
+
+    for topic, events in arrivals.items():
+        files = f"{side.plan['lake'][topic]}/*/*.parquet"
+        archived = duckdb.sql(f"SELECT {EVENT_ID} FROM read_parquet('{files}')").fetchall()
+        assert Counter(i for (i,) in archived) == Counter(e[EVENT_ID] for e in events)
+        dead = {m.value() or b"" for m in side.read(f"{topic}.dead")}
+        assert dead == set(garbage)
+
+    for view in side.plan["views"]:
+        definition = side.definitions.views[view["name"]]
+        events = arrivals[view["topic"]]
+        # What lies behind the watermark has expired; the rest does when time is moved on, below.
+        watermark = max(e[EVENT_TIME] for e in events) - side.plan["watermark_delay_ms"]
+        expected, _ = emissions(definition, events, set(), watermark)
+        last = {e.key: dict(e.values) for e in expected}
+        assert online(side, definition, sorted(last)) == last
+
+    end = max(e[EVENT_TIME] for events in arrivals.values() for e in events) + 2 * HOUR
+    advance(side.settings, side.plan, end)
+    wait_features(side.settings)
+    for view in side.plan["views"]:
+        definition = side.definitions.views[view["name"]]
+        found = online(side, definition, sorted({e[view["join_key"]] for e in arrivals[view["topic"]]}))
+        assert {v for row in found.values() for v in row.values()} == {0}
+
+
+def test_redis_restarted_and_older_rows_and_bad_rows(side: StreamSide) -> None:
+    view = side.plan["views"][0]
+    definition = side.definitions.views[view["name"]]
+    names = [f["name"] for f in view["features"]]
+
+    def row(number: int, ms: int) -> bytes:
+        return json.dumps({view["join_key"]: "k", EVENT_TIME: ms, **dict.fromkeys(names, number)}).encode()
+
+    def put(*rows: bytes) -> None:
+        producer = Producer({"bootstrap.servers": side.settings.kafka_bootstrap})
+        for value in rows:
+            producer.produce(view["output"], value, b"k")
+        assert producer.flush(10) == 0
+        wait_features(side.settings)
+
+    put(row(3, START + 1000), row(5, START + 5000), row(4, START + 4999))
+    assert set(online(side, definition, ["k"])["k"].values()) == {5}
+    put(row(2, START))
+    assert set(online(side, definition, ["k"])["k"].values()) == {5}
+    put(row(6, START + 5000))  # an equal time is a correction
+    side.platform.restart("valkey")
+    put(b"no row", json.dumps({view["join_key"]: "k", EVENT_TIME: "now"}).encode(), row(7, START + 6000))
+    assert set(online(side, definition, ["k"])["k"].values()) == {7}
+    reasons = [dict(m.headers())["reason"].decode() for m in side.read(f"{view['output']}.dead")]
+    assert len(reasons) == 2
+    assert "not JSON" in reasons[0]
+    assert EVENT_TIME in reasons[1]
+
+
+def test_submitting_again_leaves_the_jobs_alone(side: StreamSide) -> None:
+    assert [a.what for a in submit(side.plan, side.settings)] == ["left", "left"]
+
+
+def test_a_changed_plan_takes_over_with_nothing_lost_or_archived_twice(side: StreamSide) -> None:
+    keys = {v["join_key"]: 3 for v in side.plan["views"]}
+    begin = START + 1000 * HOUR
+    arrivals = {t: stream(c.columns, keys, 50, 11, begin, f"after-{t}") for t, c in side.codecs.items()}
+    for topic, events in arrivals.items():
+        side.send(topic, events[:25])
+    wait_features(side.settings)
+    changed = make_plan(side.definitions, side.settings, watermark_delay_ms=6_000, parallelism=2)
+    actions = submit(changed, side.settings)
+    assert [(a.job, a.what) for a in actions] == [("features", "started"), ("archive", "restored")]
+    for topic, events in arrivals.items():
+        side.send(topic, events[25:])
+    end = max(e[EVENT_TIME] for events in arrivals.values() for e in events)
+    advance(side.settings, changed, end)
+    wait_features(side.settings, 240)
+    wait_archived(side.settings, list(side.codecs))
+    for topic in side.codecs:
+        files = f"{changed['lake'][topic]}/*/*.parquet"
+        ((archived,),) = duckdb.sql(f"SELECT count(*) FROM read_parquet('{files}')").fetchall()
+        marks = sum(decode_mark(m.value() or b"") is not None for m in side.read(topic))
+        dead = len(side.read(f"{topic}.dead"))
+        assert archived == len(side.read(topic)) - marks - dead
+    for view in changed["views"]:
+        definition = side.definitions.views[view["name"]]
+        expected, _ = emissions(definition, arrivals[view["topic"]], set(), end)
+        last = {e.key: dict(e.values) for e in expected}
+        assert online(side, definition, sorted(last)) == last

@@ -1,0 +1,94 @@
+"""A platform of its own for tests of the stream side: event time is one for all who use a topic."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+
+from adfeast.definitions import Definitions, load_definitions
+from adfeast.events import EVENT_TIME, EventCodec
+from adfeast.settings import Settings
+from infra.local.platform import Platform
+from streaming.kafka_admin import end_offsets
+from streaming.plan import Plan, make_plan
+from streaming.submit import submit
+from tests.parity.naive import Emitted
+
+PARTS = ["valkey", "kafka", "dynamodb", "flink_jobmanager", "flink_taskmanager"]
+
+
+class StreamSide:
+    """The running parts with both jobs submitted.
+
+    Attributes:
+        definitions: what is applied; `plan` what runs.
+    """
+
+    def __init__(self, platform: Platform, settings: Settings) -> None:
+        self.platform, self.settings = platform, settings
+        self.definitions: Definitions = load_definitions(settings)
+        self.plan: Plan = make_plan(
+            self.definitions, settings, idle_timeout_ms=5_000, features_checkpoint_ms=1_000, archive_checkpoint_ms=1_000
+        )
+        self.codecs = {t: EventCodec(t, s) for t, s in self.definitions.events.items()}
+        submit(self.plan, settings)
+
+    def send(self, topic: str, messages: Iterable[Mapping[str, Any] | bytes], partition: int = 0) -> None:
+        """Produces events, or bytes as they are, to one partition, so that their order is known."""
+        producer = Producer({"bootstrap.servers": self.settings.kafka_bootstrap})
+        for message in messages:
+            value = message if isinstance(message, bytes) else self.codecs[topic].encode(message)
+            producer.produce(topic, value=value, partition=partition)
+            producer.poll(0)
+        assert producer.flush(20) == 0
+
+    def read(self, topic: str) -> list[Message]:
+        """Everything a topic holds now, in the order of its partitions."""
+        consumer = Consumer(
+            {"bootstrap.servers": self.settings.kafka_bootstrap, "group.id": "test", "enable.auto.commit": False}
+        )
+        ends = end_offsets(self.settings.kafka_bootstrap, [topic])
+        consumer.assign([TopicPartition(t, p, 0) for t, p in ends])
+        found: list[Message] = []
+        until = time.monotonic() + 30
+        while len(found) < sum(ends.values()):
+            assert time.monotonic() < until, f"{topic} gave only {len(found)} of {sum(ends.values())} messages"
+            # It waits for as many as it is asked for: not more than are left.
+            found += consumer.consume(min(1000, sum(ends.values()) - len(found)), timeout=1)
+        consumer.close()
+        return found
+
+    def emitted(self, view: Mapping[str, Any]) -> list[Emitted]:
+        """The rows of a view's feature topic."""
+        rows = []
+        for message in self.read(view["output"]):
+            row = json.loads(message.value())
+            key, ms = row.pop(view["join_key"]), row.pop(EVENT_TIME)
+            assert message.key() == key.encode()
+            rows.append(Emitted(key, ms, tuple(sorted(row.items()))))
+        return rows
+
+
+@contextmanager
+def stream_side(folder: Path) -> Iterator[StreamSide]:
+    """Up, applied and submitted; down at the end with nothing left."""
+    from adfeast.feast_ext.store import apply
+
+    platform = Platform(folder, PARTS)
+    try:
+        platform.up()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ADFEAST_SETTINGS", str(platform.home.settings_file))
+            apply(platform.settings)
+            platform.create_topics()
+            yield StreamSide(platform, platform.settings)
+    finally:
+        left = platform.down()
+    assert left == []

@@ -1,0 +1,77 @@
+"""The real Flink job against the naive twin: every row of every view, with late, repeated and unordered events."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from adfeast.events import EVENT_ID, EVENT_TIME
+from streaming.marks import advance
+from streaming.progress import wait_features
+from tests.parity.generated import START, stream
+from tests.parity.naive import emissions
+from tests.parity.stream_side import StreamSide, stream_side
+
+
+@pytest.fixture(scope="module")
+def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamSide]:
+    with stream_side(tmp_path_factory.mktemp("parity")) as running:
+        yield running
+
+
+def test_every_value_at_every_change_equals_the_naive_twin(side: StreamSide) -> None:
+    keys = {v["join_key"]: 5 for v in side.plan["views"]}
+    hours = 3_600_000
+    arrivals, late, ends = {}, {}, []
+    for phase in range(2):
+        begin = START if not ends else ends[-1] + hours
+        for seed, (topic, codec) in enumerate(side.codecs.items()):
+            name = f"{topic}-{phase}"
+            sent = stream(codec.columns, keys, 400, seed + 10 * phase, begin, name)
+            arrivals.setdefault(topic, []).extend(sent)
+            side.send(topic, sent)
+        ends.append(max(e[EVENT_TIME] for sent in arrivals.values() for e in sent) + 3 * hours)
+        # No event comes any more: values decay to zero because time is moved on, in every partition.
+        advance(side.settings, side.plan, ends[-1])
+        wait_features(side.settings, redis=False)
+        for topic, codec in side.codecs.items():
+            behind = stream(codec.columns, keys, 20, phase, ends[-1] - hours, f"late-{topic}-{phase}")
+            behind = list({e[EVENT_ID]: e for e in behind if e[EVENT_TIME] <= ends[-1]}.values())
+            arrivals[topic] += behind
+            late.setdefault(topic, set()).update(e[EVENT_ID] for e in behind)
+            side.send(topic, behind)
+        wait_features(side.settings, redis=False)
+    for view in side.plan["views"]:
+        definition = side.definitions.views[view["name"]]
+        expected, refused = emissions(definition, arrivals[view["topic"]], late[view["topic"]], ends[-1])
+        found = side.emitted(view)
+        assert len(expected) > 500
+        for key in {e.key for e in expected}:
+            assert [e for e in found if e.key == key] == [e for e in expected if e.key == key]
+            assert set(dict([e for e in found if e.key == key][-1].values).values()) == {0}
+        assert len(found) == len(expected)
+        rows = [json.loads(m.value()) for m in side.read(view["late"])]
+        assert sorted(r[EVENT_ID] for r in rows) == sorted(refused)
+
+
+def test_values_decay_when_only_one_partition_goes_on(side: StreamSide) -> None:
+    view = side.plan["views"][0]
+    codec = side.codecs[view["topic"]]
+    begin = max(e.ms for e in side.emitted(view)) + 10 * 3_600_000
+    keys = {v["join_key"]: 1 for v in side.plan["views"]}
+    (first, *_) = stream(codec.columns, keys, 1, 1, begin, "alone")
+    (second, *_) = stream(codec.columns, keys, 1, 2, begin + 2 * 3_600_000, "other")
+    other = {**second, view["join_key"]: "somebody else"}
+    side.send(view["topic"], [first], partition=0)
+    side.send(view["topic"], [other], partition=1)
+    side.send(view["topic"], [{**other, EVENT_ID: "other-2", EVENT_TIME: other[EVENT_TIME] + 6_000}], partition=1)
+    # Partition 0 is soon idle; then the watermark follows partition 1 alone and the first event has left all windows.
+    until = time.monotonic() + 60
+    values: set[float] = set()
+    while values != {0}:
+        assert time.monotonic() < until, f"the values of partition 0 stay at {values}"
+        rows = [e for e in side.emitted(view) if e.key == first[view["join_key"]] and e.ms >= begin]
+        values = set(dict(rows[-1].values).values()) if rows else set()

@@ -1,0 +1,67 @@
+"""A small feature service with every role, tier and source, made without a registry."""
+
+from __future__ import annotations
+
+import pytest
+
+from adfeast.definitions import Definitions, Feature, Service, View
+from adfeast.signature import Role
+from serving.reader.plan import AD, DYNAMODB, REDIS, USER, Plan, compile_plan
+
+SERVICE = "service"
+
+
+def feature(name: str, dtype: str, role: Role, width: int = 1, default: float = 0.0) -> Feature:
+    return Feature(name, dtype, role, width, 100 if role in ("sparse", "list") else 0, "none", default, "")
+
+
+def view(name: str, entity: str, tier: str, max_age_s: int, *features: Feature) -> View:
+    return View(name, "batch", entity, f"{entity}_name", tier, max_age_s, features, f"table/{name}")
+
+
+VIEWS = (
+    view("u_slow", USER, DYNAMODB, 100, feature("u_id", "int64", "sparse"), feature("u_seen", "int64_list", "list", 3)),
+    view("u_fast", USER, REDIS, 10, feature("u_count", "int64", "dense", default=0.5)),
+    view(
+        "a_slow",
+        AD,
+        DYNAMODB,
+        100,
+        feature("a_id", "string", "sparse"),
+        feature("a_vec", "float32_list", "embedding", 4),
+    ),
+    view(
+        "a_fast",
+        AD,
+        REDIS,
+        10,
+        feature("a_count", "int64", "dense"),
+        feature("a_rate", "float64", "dense", default=0.25),
+    ),
+    view("a_old", AD, DYNAMODB, 50, feature("a_score", "float32", "dense", default=-1.0)),
+)
+REQUEST_FEATURES = (
+    feature("slot", "string", "sparse"),
+    feature("hour", "int64", "sparse"),
+    feature("bid", "float32", "dense", default=2.0),
+)
+
+
+@pytest.fixture
+def definitions() -> Definitions:
+    return Definitions(
+        project="project",
+        entities={USER: "user_name", AD: "ad_name"},
+        views={v.name: v for v in VIEWS},
+        events={},
+        request_sources={"auction": REQUEST_FEATURES},
+        services={
+            SERVICE: Service(SERVICE, tuple((v.name, tuple(f.name for f in v.features)) for v in VIEWS), "auction")
+        },
+        tables={},
+    )
+
+
+@pytest.fixture
+def plan(definitions: Definitions) -> Plan:
+    return compile_plan(definitions, SERVICE)

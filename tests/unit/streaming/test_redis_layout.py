@@ -1,0 +1,35 @@
+"""Rows in Feast's layout: compared with Feast's own functions."""
+
+from __future__ import annotations
+
+import pytest
+from feast.infra.key_encoding_utils import serialize_entity_key
+from feast.infra.online_stores.helpers import _mmh3, _redis_key
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+
+from adfeast.events import EVENT_TIME
+from streaming.errors import BadFeatureRow
+from streaming.redis_layout import RowLayout, entity_key, field_of
+from tests.unit.streaming.test_sql import definitions
+
+
+def test_keys_and_fields_are_feasts() -> None:
+    key = EntityKey(join_keys=["shop_id"], entity_values=[Value(string_val="sönderbar")])
+    assert entity_key("shop_id", "sönderbar", "p") == _redis_key("p", key)
+    assert entity_key("shop_id", "x", "") == serialize_entity_key(
+        EntityKey(join_keys=["shop_id"], entity_values=[Value(string_val="x")])
+    )
+    for name in ("a", "clicks", "x" * 40):
+        assert field_of("view", name) == _mmh3(f"view:{name}")
+
+
+def test_values_are_typed_and_a_bad_row_is_named() -> None:
+    layout = RowLayout(definitions().views["shop_bids"], "p")
+    good = {"shop_id": "s", EVENT_TIME: 1_500, "spent": 2, "visit": 3}
+    _, ms, fields = layout.encode(good)
+    assert ms == 1_500
+    assert [Value.FromString(v) for v in fields[3::2]] == [Value(double_val=2), Value(int64_val=3)]
+    for field, bad in (("shop_id", ""), (EVENT_TIME, None), ("visit", 1.5), ("spent", "2")):
+        with pytest.raises(BadFeatureRow, match=field):
+            layout.encode(good | {field: bad})

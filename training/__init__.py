@@ -1,0 +1,1 @@
+"""Spark jobs, materialization, validation, data set, models, calibration, evaluation, export."""

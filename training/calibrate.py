@@ -1,0 +1,55 @@
+"""Fits the head: Platt scaling of the logit on the calibration split, drawn towards leaving it alone.
+
+With 45 clicks a free fit would follow noise, so the scale has a normal prior around 1 and the shift around 0; their
+widths are those of a model that is off by a tenth or so in scale and by a factor of e in rate. With many clicks they
+weigh nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SCALE_WIDTH, SHIFT_WIDTH = 0.2, 1.0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """scale * logit + shift."""
+
+    scale: float = 1.0
+    shift: float = 0.0
+
+
+def fit(logit: NDArray[Any], label: NDArray[Any], weight: NDArray[Any] | None = None, steps: int = 100) -> Calibration:
+    """The calibration of logits [N] (after the downsampling correction) to labels [N].
+
+    Newton's method on a strictly convex loss in two unknowns, halving a step that does not descend.
+    """
+    z, y = np.asarray(logit, np.float64), np.asarray(label, np.float64)
+    w = np.ones_like(z) if weight is None else np.asarray(weight, np.float64)
+    if not len(z):
+        return Calibration()
+    centre = float(np.average(z, weights=w))  # around the centre, scale and shift are nearly independent
+    x = np.stack([z - centre, np.ones_like(z)])
+    start, precision = np.array([1.0, 0.0]), np.array([SCALE_WIDTH**-2, SHIFT_WIDTH**-2])
+
+    def loss(theta: NDArray[np.float64]) -> float:
+        total = theta @ x + centre
+        return float(w @ (np.logaddexp(0, total) - y * total) + 0.5 * precision @ (theta - start) ** 2)
+
+    theta, value = start, loss(start)
+    for _ in range(steps):
+        p = 1 / (1 + np.exp(-(theta @ x + centre)))
+        gradient = x @ (w * (p - y)) + precision * (theta - start)
+        step = np.linalg.solve((x * (w * p * (1 - p))) @ x.T + np.diag(precision), gradient)
+        while (new := loss(theta - step)) > value and np.abs(step).max() > 1e-12:
+            step = step / 2
+        theta, moved, value = theta - step, np.abs(step).max(), new
+        if moved < 1e-10:
+            break
+    scale, shift = theta
+    return Calibration(float(scale), float(shift + centre - scale * centre))

@@ -1,0 +1,35 @@
+"""Errors of the batch side."""
+
+from adfeast.errors import AdfeastError
+
+
+class BatchError(AdfeastError):
+    """A batch job cannot do its work."""
+
+
+class MissingTable(BatchError):
+    """A table that a batch view's query may read is not in the lake."""
+
+
+class BadFeatureRows(BatchError):
+    """What a batch view's query returned does not fit the view."""
+
+
+class RunInProgress(BatchError):
+    """Another process is at work on the same interval."""
+
+
+class NothingToLabel(BatchError):
+    """There is not one closed impression with a snapshot in the interval."""
+
+
+class ValidationFailed(BatchError):
+    """A training set does not fit its signature.
+
+    Attributes:
+        failed: one text an expectation that was not met.
+    """
+
+    def __init__(self, path: str, failed: list[str]) -> None:
+        super().__init__(f"training set {path} fails {len(failed)} expectation(s): " + "; ".join(failed))
+        self.failed = failed

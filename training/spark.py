@@ -1,0 +1,74 @@
+"""The Spark session of the batch jobs: local, quiet, in UTC, able to read an `s3://` lake."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+from pyspark.sql import SparkSession
+
+from adfeast.settings import Settings
+from training.errors import BatchError
+
+
+def spark_session(settings: Settings, master: str = "local[*]", memory: str = "1g") -> SparkSession:
+    """The process' session, made at the first call; S3 addresses and keys are those of the last call.
+
+    Raises:
+        BatchError: the lake is on S3 and the jars for it are not installed.
+    """
+    # Spark's Python workers are other processes; without this they are whatever `python3` the path holds.
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    builder = SparkSession.builder.appName("adfeast").master(master)
+    for name, value in {
+        "spark.driver.memory": memory,
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "4",
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "256",  # rows of snapshots are some 100 kB each
+        "spark.local.dir": str(settings.local / "state" / "spark"),
+        "spark.sql.warehouse.dir": str(settings.local / "state" / "spark-warehouse"),
+        # A local job is over before the optimizing compiler has paid for itself.
+        "spark.driver.extraJavaOptions": "-Dlog4j2.level=ERROR -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    }.items():
+        builder = builder.config(name, value)
+    jars = settings.local / "jars" / "spark-s3"
+    if found := sorted(jars.glob("*.jar")):
+        # Not extraClassPath: that stands before Spark's own jars, and the SDK brings another Netty.
+        builder = builder.config("spark.jars", ",".join(map(str, found)))
+    elif settings.lake.startswith("s3://"):
+        raise BatchError(f"lake={settings.lake} needs the S3 jars in {jars}: run `make setup`")
+    session: SparkSession = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    # The jobs name a failing query themselves; this logger prints a whole Java stack as one line of JSON.
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
+    _use_s3(session, settings)
+    return session
+
+
+def spark_url(url: str) -> str:
+    """A lake path as Spark names it."""
+    return url.replace("s3://", "s3a://", 1) if url.startswith("s3://") else url
+
+
+def _use_s3(session: SparkSession, settings: Settings) -> None:
+    hadoop = session.sparkContext._jsc.hadoopConfiguration()
+    options = {
+        "endpoint": settings.s3_endpoint,
+        "endpoint.region": settings.aws_region,
+        "access.key": settings.aws_access_key_id,
+        "secret.key": settings.aws_secret_access_key,
+        "path.style.access": "true" if settings.s3_endpoint else "false",
+        "connection.ssl.enabled": str(not (settings.s3_endpoint or "https:").startswith("http:")).lower(),
+    }
+    if settings.aws_access_key_id:
+        options["aws.credentials.provider"] = "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider"
+    for name, value in options.items():
+        if value is None:
+            hadoop.unset(f"fs.s3a.{name}")
+        else:
+            hadoop.set(f"fs.s3a.{name}", value)

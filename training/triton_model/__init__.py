@@ -1,0 +1,1 @@
+"""What runs inside Triton: `model.py` is copied into every exported model and imports nothing of this repository."""
