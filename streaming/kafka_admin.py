@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from streaming.errors import StreamingError
 
 Offsets = dict[tuple[str, int], int]
+COORDINATOR_S = 15.0
+NO_COORDINATOR = {
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+}
 
 
 def admin(bootstrap: str) -> AdminClient:
@@ -57,8 +64,26 @@ def end_offsets(bootstrap: str, topics: Iterable[str]) -> Offsets:
 
 
 def committed_offsets(bootstrap: str, group: str, topics: Iterable[str]) -> Offsets:
-    """The next offset the group would read of each partition, 0 where it has committed none."""
-    asked = ConsumerGroupTopicPartitions(group, partitions(bootstrap, topics))
-    client = admin(bootstrap)
-    found = client.list_consumer_group_offsets([asked], request_timeout=10)[group].result(15)
-    return {(p.topic, p.partition): max(p.offset, 0) for p in found.topic_partitions}
+    """The next offset the group would read of each partition, 0 where it has committed none.
+
+    A consumer is asked, which never joins the group: librdkafka 2.16's admin client dies (SIGSEGV, in a thread that no
+    handler sees) when the group's coordinator is not there yet, as in the first seconds of a broker's life.
+
+    Raises:
+        StreamingError: a topic is not there, or the coordinator is not found in time.
+    """
+    asked, until = partitions(bootstrap, topics), time.monotonic() + COORDINATOR_S
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False, "log_level": 0}
+    )
+    try:
+        while True:
+            try:
+                found = consumer.committed(asked, timeout=COORDINATOR_S)
+                return {(p.topic, p.partition): max(p.offset, 0) for p in found}
+            except KafkaException as error:
+                if error.args[0].code() not in NO_COORDINATOR or time.monotonic() > until:
+                    raise StreamingError(f"no committed offsets of group {group!r} at {bootstrap}: {error}") from error
+            time.sleep(0.1)
+    finally:
+        consumer.close()

@@ -7,6 +7,8 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from infra.local.parts.dynamodb import local_client
 from infra.local.platform import OPTIONAL, Platform
 from infra.local.supervision import leftovers
 from infra.local.web import ask
+from streaming.kafka_admin import ensure_topics
 from tests.integration.echo_model import write_model
 
 SMALL = ("valkey", "dynamodb")
@@ -47,6 +50,16 @@ def state(platform: Platform, name: str) -> str:
 
 def pids(platform: Platform) -> dict[str, int]:
     return {s.part.name: s.pid for s in platform.status()}
+
+
+def test_committed_offsets_can_be_asked_for_before_the_group_has_a_coordinator(tmp_path: Path) -> None:
+    with Platform(tmp_path / "home", parts=["kafka"]) as platform:
+        bootstrap = platform.settings.kafka_bootstrap
+        ensure_topics(bootstrap, {"fresh": 2})
+        # In a process of its own: what this guards against takes the whole process with it.
+        code = "import sys; from streaming.kafka_admin import *; print(committed_offsets(sys.argv[1], 'g', ['fresh']))"
+        asked = subprocess.run([sys.executable, "-c", code, bootstrap], capture_output=True, text=True, check=False)
+        assert (asked.returncode, asked.stdout) == (0, "{('fresh', 0): 0, ('fresh', 1): 0}\n"), asked.stderr
 
 
 def test_every_part_is_ready(platform: Platform) -> None:
