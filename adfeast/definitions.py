@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from adfeast.errors import DefinitionError
-from adfeast.signature import TENSORS, Input, Role, Signature
+from adfeast.signature import REQUEST, TENSORS, Input, Role, Signature
 
 if TYPE_CHECKING:
     from adfeast.settings import Settings
@@ -144,7 +144,7 @@ class Definitions:
             windows = {a.feature: a.text for a in view.aggregations}
             inputs += [_input(f, view.name, view.entity, windows.get(f.name, "")) for f in view.features]
         source = self.service(name).request_source
-        inputs += [_input(f, source, "request", "") for f in self.request_sources.get(source, ())]
+        inputs += [_input(f, source, REQUEST, "") for f in self.request_sources.get(source, ())]
         names = [i.name for i in inputs]
         for repeated in {n for n in names if names.count(n) > 1}:
             raise DefinitionError(f"feature {repeated!r} stands twice in service {name!r}: rename it in one view")

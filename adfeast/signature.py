@@ -17,6 +17,8 @@ from typing import Literal
 
 from adfeast.errors import SignatureMismatch
 
+# Where an input comes from: the two entities of an auction, or what the caller says.
+USER, AD, REQUEST = "user", "ad", "request"
 Role = Literal["dense", "sparse", "list", "embedding"]
 TENSORS: dict[Role, str] = {"dense": "dense", "sparse": "ids", "list": "lists", "embedding": "embeddings"}
 DTYPES: dict[Role, str] = {"dense": "float32", "sparse": "int64", "list": "int64", "embedding": "float32"}
@@ -80,7 +82,7 @@ class Signature:
         found: list[int] = []
         position = 0
         for i in self.role(role):
-            if (i.source != "ad") == shared:
+            if (i.source != AD) == shared:
                 found.extend(range(position, position + i.width))
             position += i.width
         return found

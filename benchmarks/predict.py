@@ -35,12 +35,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from confluent_kafka.admin import AdminClient, NewTopic
 from rich.console import Console
 
 from adfeast.definitions import load_definitions
 from adfeast.feast_ext.store import apply
-from adfeast.settings import ROOT, Settings
+from adfeast.settings import ROOT
 from benchmarks.harness import report
 from benchmarks.harness.compare import compare
 from benchmarks.harness.cpu import CpuMeter, per_request, rates
@@ -52,6 +51,7 @@ from benchmarks.harness.server import free_address, running
 from benchmarks.peers import TOPIC
 from infra.local.platform import Platform
 from serving.proto import adfeast_pb2 as pb
+from streaming.kafka_admin import ensure_topics
 
 OURS, COLD, NAIVE, FLOOR = "adfeast", "adfeast, no ad cache", "naive server", "floor"
 PARTS = ("valkey", "dynamodb", "triton", "kafka", "mlflow")
@@ -113,13 +113,6 @@ def measure(subjects: Sequence[Subject], rounds: int, seconds: float, show: Cons
     return blocks
 
 
-def create_topic(settings: Settings) -> None:
-    """Makes the peer's topic; the broker makes none by itself."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
-    for future in admin.create_topics([NewTopic(TOPIC, 2, 1)]).values():
-        future.result()
-
-
 def run(home: Path, rounds: int, seconds: float, show: Console) -> list[Result]:
     """The whole benchmark in a fresh `home`; nothing runs afterwards.
 
@@ -138,7 +131,7 @@ def run(home: Path, rounds: int, seconds: float, show: Console) -> list[Result]:
         show.print(f"filling both tiers: {USERS} users, {ADS} ads ...")
         fill(store, definitions, settings.feature_service, people, datetime.now(UTC), SEED)
         model = publish(settings, home / "artifact", SEED)
-        create_topic(settings)
+        ensure_topics(settings.kafka_bootstrap, {TOPIC: 2})
         show.print(f"starting the servers for {model} ...")
         platform.start(SERVER)
         pids = {s.part.name: s.pid for s in platform.status()}

@@ -17,8 +17,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from adfeast.definitions import Definitions, View
 from adfeast.events import EVENT_TIME
+from adfeast.online_layout import redis_key, redis_time_field
 from adfeast.settings import Settings
-from streaming.redis_layout import entity_key
 
 POLL_S = 0.002
 GIVE_UP_S = 10.0
@@ -64,6 +64,6 @@ class FreshnessProbe:
         await self._client.aclose()
 
     async def _time_of(self, view: View, event: Mapping[str, Any]) -> int:
-        key = entity_key(view.join_key, event[view.join_key], self._project)
-        raw = await self._client.hget(key, f"_ts:{view.name}")
+        key = redis_key(view.join_key, event[view.join_key], self._project)
+        raw = await self._client.hget(key, redis_time_field(view.name))
         return int(Timestamp.FromString(raw).seconds) if raw else 0

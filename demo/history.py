@@ -10,10 +10,9 @@ from confluent_kafka import KafkaError, Message, Producer
 from adfeast.definitions import Definitions
 from adfeast.events import CLICKS, EVENT_TIME, IMPRESSIONS, EventCodec
 from adfeast.settings import Settings
+from adfeast.signature import USER
 from demo.errors import StepFailed
 from demo.open_bandit import Auction, Event
-
-USER = "user"  # the entity whose key orders events on their topic
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def publish(
         StepFailed: Kafka refused an event, or some are unacknowledged after a minute.
     """
     codecs = {topic: EventCodec(topic, definitions.events[topic]) for topic in (IMPRESSIONS, CLICKS)}
-    key = definitions.entities[USER]
+    key = definitions.entities[USER]  # orders the events of a user on their topic
     acknowledged = dict.fromkeys(codecs, 0)
     refused: list[str] = []
 

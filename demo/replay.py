@@ -21,14 +21,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from adfeast.definitions import Definitions
 from adfeast.events import CLICKS, EVENT_ID, EVENT_TIME, IMPRESSIONS, REQUEST_ID
+from adfeast.signature import AD, USER
 from demo.errors import StepFailed
 from demo.freshness import FreshnessProbe
-from demo.history import USER
 from demo.open_bandit import Auction, Event
 from serving.proto import adfeast_pb2 as pb
 from serving.proto import adfeast_pb2_grpc
 
-AD = "ad"
 SLICE = 64
 CONCURRENCY = 24
 PROBE_EVERY = 8  # slices

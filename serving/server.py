@@ -17,6 +17,7 @@ from adfeast.definitions import load_definitions
 from adfeast.errors import SettingsError
 from adfeast.events import CLICKS, IMPRESSIONS
 from adfeast.settings import Settings
+from adfeast.signature import USER
 from adfeast.snapshots import SnapshotCodec
 from serving.errors import ErrorInterceptor, StoreUnavailable
 from serving.http import HttpPool
@@ -27,7 +28,7 @@ from serving.producer import KafkaProducer
 from serving.proto import adfeast_pb2 as pb
 from serving.proto import adfeast_pb2_grpc as pb_grpc
 from serving.reader.columns import Rows
-from serving.reader.plan import USER, compile_plan
+from serving.reader.plan import compile_plan
 from serving.reader.reader import FeatureReader
 from serving.request import RequestChecker
 from serving.scorer import Scorer

@@ -1,89 +1,135 @@
-"""Topics, end offsets and committed offsets."""
+"""Kafka's control side, by kafka-python: topics, groups, end offsets and committed offsets.
+
+Messages go through librdkafka, which is many times as fast. Control does not: when a group has no coordinator yet, as
+in the first seconds of a broker's life, librdkafka 2.16's admin client ends the whole process (SIGSEGV in a thread of
+its own).
+"""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from kafka import TopicPartition
+from kafka.admin import KafkaAdminClient, OffsetSpec
+from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from streaming.errors import StreamingError
 
 Offsets = dict[tuple[str, int], int]
-COORDINATOR_S = 15.0
-NO_COORDINATOR = {
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-}
+Found = TypeVar("Found")
+PATIENCE_S = 15.0
+PAUSE_S = 0.1
+# It warns of every refused connection; the caller gets an error.
+logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
-def admin(bootstrap: str) -> AdminClient:
-    """A quiet admin client."""
-    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+@contextmanager
+def admin(bootstrap: str, patience_s: float = PATIENCE_S) -> Iterator[KafkaAdminClient]:
+    """A connected client, closed at the end.
+
+    Raises:
+        StreamingError: Kafka does not answer in time, or refuses what is asked within the block.
+    """
+    wait_ms = int(patience_s * 1000)
+    try:
+        client = KafkaAdminClient(bootstrap_servers=bootstrap, bootstrap_timeout_ms=wait_ms, request_timeout_ms=wait_ms)
+        try:
+            yield client
+        finally:
+            client.close()
+    except KafkaError as error:
+        raise StreamingError(f"Kafka at {bootstrap}: {error}") from error
 
 
-def ensure_topics(bootstrap: str, topics: Mapping[str, int]) -> None:
-    """Creates the topics that are missing, with this many partitions.
+def ensure_topics(
+    bootstrap: str, topics: Mapping[str, int], configs: Mapping[str, Mapping[str, str]] | None = None
+) -> list[str]:
+    """Creates the topics that are missing, with this many partitions, and returns their names once they can be used.
+
+    Args:
+        configs: settings of some of the topics, by topic.
 
     Raises:
         StreamingError: Kafka does not answer or refuses one.
     """
-    client = admin(bootstrap)
-    try:
-        existing = client.list_topics(timeout=10).topics
-        missing = [NewTopic(t, n) for t, n in topics.items() if t not in existing]
-        futures = client.create_topics(missing, operation_timeout=20) if missing else {}
-        for future in futures.values():
+    created = []
+    with admin(bootstrap) as client:
+        for topic in sorted(topics.keys() - set(client.list_topics())):
+            spec = {"num_partitions": topics[topic], "configs": dict((configs or {}).get(topic, {}))}
             try:
-                future.result(30)
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise
-    except KafkaException as error:
-        raise StreamingError(f"topics could not be created at {bootstrap}: {error}") from error
+                client.create_topics({topic: spec}, wait_for_metadata=True)
+            except TopicAlreadyExistsError:
+                continue  # somebody else was as quick
+            created.append(topic)
+    return created
 
 
 def partitions(bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]:
     """Raises: StreamingError: a topic is not there."""
-    wanted = list(topics)
-    known = admin(bootstrap).list_topics(timeout=10).topics
-    for topic in wanted:
-        if topic not in known:
-            raise StreamingError(f"topic {topic!r} does not exist at {bootstrap}: run `adfeast stream submit`")
-    return [TopicPartition(t, p) for t in wanted for p in known[t].partitions]
+    with admin(bootstrap) as client:
+        return _partitions(client, bootstrap, topics)
 
 
 def end_offsets(bootstrap: str, topics: Iterable[str]) -> Offsets:
-    """The offset after the last message of each partition."""
-    asked = {p: OffsetSpec.latest() for p in partitions(bootstrap, topics)}
-    client = admin(bootstrap)  # held: the futures of a client that is gone never end
-    found = client.list_offsets(asked, request_timeout=10)
-    return {(p.topic, p.partition): f.result(15).offset for p, f in found.items()}
+    """The offset after the last message of each partition.
+
+    Raises:
+        StreamingError: a topic is not there, or Kafka does not answer.
+    """
+    with admin(bootstrap) as client:
+        asked = dict.fromkeys(_partitions(client, bootstrap, topics), OffsetSpec.LATEST)
+        found = _patiently(lambda: client.list_partition_offsets(asked))
+        return {(p.topic, p.partition): at.offset for p, at in found.items()}
 
 
 def committed_offsets(bootstrap: str, group: str, topics: Iterable[str]) -> Offsets:
     """The next offset the group would read of each partition, 0 where it has committed none.
 
-    A consumer is asked, which never joins the group: librdkafka 2.16's admin client dies (SIGSEGV, in a thread that no
-    handler sees) when the group's coordinator is not there yet, as in the first seconds of a broker's life.
+    Raises:
+        StreamingError: a topic is not there, or the group has no coordinator in time.
+    """
+    with admin(bootstrap) as client:
+        asked = {group: _partitions(client, bootstrap, topics)}
+        found = _patiently(lambda: client.list_group_offsets(asked))[group]
+        return {(p.topic, p.partition): max(at.offset, 0) for p, at in found.items()}
+
+
+def assigned_partitions(bootstrap: str, group: str, patience_s: float = PATIENCE_S) -> int:
+    """Partitions that a stable consumer group has given to its members; 0 while it is not stable.
 
     Raises:
-        StreamingError: a topic is not there, or the coordinator is not found in time.
+        StreamingError: Kafka does not answer.
     """
-    asked, until = partitions(bootstrap, topics), time.monotonic() + COORDINATOR_S
-    consumer = Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False, "log_level": 0}
-    )
-    try:
-        while True:
-            try:
-                found = consumer.committed(asked, timeout=COORDINATOR_S)
-                return {(p.topic, p.partition): max(p.offset, 0) for p in found}
-            except KafkaException as error:
-                if error.args[0].code() not in NO_COORDINATOR or time.monotonic() > until:
-                    raise StreamingError(f"no committed offsets of group {group!r} at {bootstrap}: {error}") from error
-            time.sleep(0.1)
-    finally:
-        consumer.close()
+    with admin(bootstrap, patience_s) as client:
+        found = client.describe_groups([group])[group]
+        if found["group_state"] != "Stable":
+            return 0
+        given = [
+            topic["partitions"] for m in found["members"] for topic in m["member_assignment"]["assigned_partitions"]
+        ]
+        return sum(map(len, given))
+
+
+def _partitions(client: KafkaAdminClient, bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]:
+    wanted = list(topics)
+    found = {t["name"]: [p["partition_index"] for p in t["partitions"]] for t in client.describe_topics(wanted)}
+    for topic in wanted:
+        if not found.get(topic):
+            raise StreamingError(f"topic {topic!r} does not exist at {bootstrap}: run `adfeast stream submit`")
+    return [TopicPartition(t, p) for t in wanted for p in sorted(found[t])]
+
+
+def _patiently(ask: Callable[[], Found]) -> Found:
+    """Asks again while the answer is an error that passes."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return ask()
+        except KafkaError as error:
+            if not error.retriable or time.monotonic() > until:
+                raise
+        time.sleep(PAUSE_S)

@@ -4,7 +4,7 @@ The watermark of a partition follows its events; when they stop, it stands still
 message in the partitions of the event topics that says: no earlier event follows here. It stands in line behind the
 events it follows, so neither a restart nor a slow reader can let it overtake them, and it is replayed with them.
 
-A live deployment sends one a second with the wall clock (`adfeast stream heartbeat`). A replay of historic data sends
+A live deployment sends one a second with the wall clock (`adfeast start heartbeat`). A replay of historic data sends
 its own time; the two must not run at once, because live marks make historic events late.
 """
 
@@ -13,11 +13,13 @@ from __future__ import annotations
 import logging
 import struct
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
 from confluent_kafka import Producer
 
 from adfeast.clock import Clock
-from adfeast.errors import InvalidEvent
+from adfeast.errors import AdfeastError, InvalidEvent
 from adfeast.settings import Settings
 from streaming.errors import StreamingError
 from streaming.kafka_admin import partitions
@@ -63,13 +65,30 @@ def advance(settings: Settings, plan: Plan, to_ms: int) -> None:
     _send(settings, plan, to_ms + plan["watermark_delay_ms"])
 
 
-def heartbeat(settings: Settings, plan: Plan, clock: Clock, period_s: float, stop: threading.Event) -> None:
-    """Marks the time of the clock until `stop` is set; events may come as late as the plan's watermark delay."""
+def heartbeat(
+    settings: Settings, load: Callable[[], Plan], clock: Clock, period_s: float, stop: threading.Event
+) -> None:
+    """Marks the time of the clock until `stop` is set; events may come as late as the plan's watermark delay.
+
+    After each mark the file `last_mark(settings.local)` is touched.
+
+    Args:
+        load: makes the plan; called before each mark, so that a new topic is marked from then on.
+    """
+    file = last_mark(settings.local)
+    file.parent.mkdir(parents=True, exist_ok=True)
     while not stop.wait(period_s):
         try:
-            _send(settings, plan, clock.now_ms())
-        except StreamingError as error:
+            _send(settings, load(), clock.now_ms())
+        except AdfeastError as error:
             log.warning("no time mark was sent: %s", error)
+        else:
+            file.touch()
+
+
+def last_mark(local: Path) -> Path:
+    """The file that is as old as the heartbeat's last mark; watched by whoever supervises it."""
+    return local / "state" / "streaming" / "heartbeat"
 
 
 def _send(settings: Settings, plan: Plan, ms: int) -> None:

@@ -1,25 +1,21 @@
-"""Feast's layout of a row in Redis, byte for byte, without importing Feast: `get_online_features` reads it.
+"""A row of a feature topic as Feast keeps it in Redis: `get_online_features` reads it (see adfeast/online_layout.py).
 
-Key = serialized entity key (version 3) + project; one hash an entity over all views; field = murmur3_32 of
-`view:feature`, little-endian; `_ts:<view>` holds the row's Timestamp; values are serialized Feast `Value` messages.
+Values are serialized Feast `Value` messages, times serialized Timestamps.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import mmh3
-
 from adfeast.definitions import View, feast_protos
 from adfeast.events import EVENT_TIME
+from adfeast.online_layout import redis_field, redis_key, redis_time_field
 from streaming.errors import BadFeatureRow
 
 with feast_protos():
     from feast.protos.feast.types.Value_pb2 import Value as ValueProto
-    from feast.protos.feast.types.Value_pb2 import ValueType
 from google.protobuf.timestamp_pb2 import Timestamp
 
 VALUE_FIELDS = {"int64": "int64_val", "float64": "double_val", "float32": "float_val"}
@@ -50,22 +46,6 @@ return 1
 """
 
 
-def field_of(view: str, feature: str) -> bytes:
-    """Name of a feature's hash field."""
-    return struct.pack("<L", mmh3.hash(f"{view}:{feature}", signed=False))
-
-
-def entity_key(join_key: str, value: str, project: str) -> bytes:
-    """Redis key of an entity with one string join key."""
-    name, key = join_key.encode(), value.encode()
-    return (
-        struct.pack("<III", 1, ValueType.STRING, len(name))
-        + name
-        + struct.pack("<II", ValueType.STRING, len(key))
-        + key
-    ) + project.encode()
-
-
 @lru_cache(maxsize=1 << 16)
 def _value(kind: str, number: int | float) -> bytes:
     value = ValueProto()
@@ -84,8 +64,8 @@ class RowLayout:
     def __init__(self, view: View, project: str) -> None:
         self.view, self.project = view, project
         self.names = {f.name for f in view.features}
-        self._time_field = f"_ts:{view.name}".encode()
-        self._fields = [(f.name, field_of(view.name, f.name), VALUE_FIELDS[f.dtype]) for f in view.features]
+        self._time_field = redis_time_field(view.name)
+        self._fields = [(f.name, redis_field(view.name, f.name), VALUE_FIELDS[f.dtype]) for f in view.features]
 
     def encode(self, row: Mapping[str, Any]) -> tuple[bytes, int, list[bytes]]:
         """Redis key, event time in milliseconds and `[field, value, ...]`, the time's field first.
@@ -109,4 +89,4 @@ class RowLayout:
             if not isinstance(number, wanted) or isinstance(number, bool):
                 raise BadFeatureRow(f"{name} must be a number for {kind}, got {number!r}")
             fields += [field, _value(kind, number)]
-        return entity_key(self.view.join_key, key, self.project), ms, fields
+        return redis_key(self.view.join_key, key, self.project), ms, fields

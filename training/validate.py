@@ -22,7 +22,7 @@ from adfeast.events import EVENT_TIME, IMPRESSION_ID, REQUEST_ID
 from adfeast.feast_ext.lake import filesystem, parquet_files
 from adfeast.ids import MISSING_ID
 from adfeast.settings import Settings
-from adfeast.signature import Signature
+from adfeast.signature import AD, USER, Signature
 from training.errors import ValidationFailed
 from training.jobs.decode import LABEL, training_schema
 
@@ -57,7 +57,7 @@ def run(settings: Settings, path: str, click_rate: tuple[float, float] = CLICK_R
     dataset = pads.dataset(files, filesystem=fs, format="parquet")
     signature = _signature(path, dataset.schema)
     keys = load_definitions(settings).entities
-    problems = _compare(dataset.schema, training_schema(signature, keys["user"], keys["ad"]))
+    problems = _compare(dataset.schema, training_schema(signature, keys[USER], keys[AD]))
     if problems:
         raise ValidationFailed(path, problems)
     table = dataset.to_table()

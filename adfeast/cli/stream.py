@@ -15,6 +15,8 @@ from adfeast.clock import SystemClock, to_ms
 from adfeast.definitions import load_definitions
 from adfeast.settings import load_settings
 
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
 
 @click.group()
 def stream() -> None:
@@ -46,7 +48,7 @@ def write() -> None:
     """Writes feature values into Redis until it is stopped."""
     from streaming.redis_writer import RedisWriter
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     settings = load_settings()
     RedisWriter(settings, lambda: load_definitions(settings), SystemClock()).run(_stopped_by_signal())
 
@@ -95,8 +97,10 @@ def heartbeat(period: float) -> None:
     from streaming.marks import heartbeat as beat
     from streaming.plan import make_plan
 
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     settings = load_settings()
-    beat(settings, make_plan(load_definitions(settings), settings), SystemClock(), period, _stopped_by_signal())
+    stop = _stopped_by_signal()
+    beat(settings, lambda: make_plan(load_definitions(settings), settings), SystemClock(), period, stop)
 
 
 def _stopped_by_signal() -> threading.Event:

@@ -13,6 +13,7 @@ from feast import FeatureStore
 
 from adfeast.definitions import Definitions, Feature
 from adfeast.ids import hash_id
+from adfeast.signature import AD, USER
 
 ID_SPACE = 1 << 60  # where `hash_id` puts strings
 CONTEXTS = 64
@@ -36,7 +37,7 @@ class Population:
 
     def keys(self, entity: str) -> list[str]:
         """The ids of the entity `user` or `ad`."""
-        return {"user": self.users, "ad": self.ads}[entity]
+        return {USER: self.users, AD: self.ads}[entity]
 
 
 def fill(

@@ -22,7 +22,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from adfeast.definitions import Definitions, View
 from adfeast.settings import Settings
-from adfeast.signature import DTYPES, TENSORS, Signature
+from adfeast.signature import AD, DTYPES, TENSORS, USER, Signature
 from benchmarks.harness.data import ID_SPACE, Population
 from benchmarks.harness.load import Load
 
@@ -60,8 +60,8 @@ class Floor:
         self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         rng = np.random.default_rng(seed)
         views = [v for v in definitions.service_views(signature.service) if v.tier == "redis"]
-        users = [_lookup(settings.project, views, "user", key) for key in people.users]
-        ads = [_lookup(settings.project, views, "ad", key) for key in people.ads]
+        users = [_lookup(settings.project, views, USER, key) for key in people.users]
+        ads = [_lookup(settings.project, views, AD, key) for key in people.ads]
         self._reads = [
             [users[rng.integers(len(users))], *(ads[i] for i in rng.choice(len(ads), candidates, replace=False))]
             for _ in range(VARIANTS)

@@ -29,7 +29,7 @@ from adfeast.feast_ext.store import open_store
 from adfeast.ids import MISSING_ID, hash_id
 from adfeast.model_names import OUTPUT, SIGNATURE_PARAMETER
 from adfeast.settings import Settings, load_settings
-from adfeast.signature import TENSORS, Input, Signature
+from adfeast.signature import AD, TENSORS, USER, Input, Signature
 from benchmarks.peers import TOPIC
 from serving.proto import adfeast_pb2 as pb
 from serving.proto import adfeast_pb2_grpc
@@ -47,7 +47,7 @@ class NaivePrediction(adfeast_pb2_grpc.PredictionServicer):
     def __init__(self, settings: Settings, model: str) -> None:
         definitions = load_definitions(settings)
         self._signature: Signature = definitions.signature(settings.feature_service)
-        self._user_key, self._ad_key = (definitions.entities[name] for name in ("user", "ad"))
+        self._user_key, self._ad_key = (definitions.entities[name] for name in (USER, AD))
         self._store = open_store(settings)
         self._service = self._store.get_feature_service(settings.feature_service)
         self._triton_address, self._model = settings.triton_http, model

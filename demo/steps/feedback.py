@@ -10,12 +10,12 @@ from functools import partial
 from adfeast.clock import to_datetime, to_ms
 from adfeast.events import EVENT_TIME
 from adfeast.feast_ext.store import open_store
+from adfeast.signature import AD, USER
 from demo import history, judge
 from demo.archive import PATIENCE_S, wait_archived
 from demo.freshness import FreshnessProbe
-from demo.history import USER
 from demo.open_bandit import Auction
-from demo.replay import AD, Replay, Replayed
+from demo.replay import Replay, Replayed
 from demo.run import Run, midnight
 from streaming.marks import advance
 from streaming.plan import make_plan

@@ -11,9 +11,9 @@ import grpc
 from adfeast.clock import to_datetime
 from adfeast.events import REQUEST_ID
 from adfeast.model_names import triton_model
+from adfeast.signature import USER
 from demo import judge
 from demo.archive import click_rate
-from demo.history import USER
 from demo.open_bandit import Auction
 from demo.replay import request_of
 from demo.results import Compared, Percentiles

@@ -22,7 +22,7 @@ from infra.local import topics
 from infra.local.errors import NotReady, PartFailed, PlatformError
 from infra.local.home import Home
 from infra.local.part import Part
-from infra.local.parts.apps import prediction_server, redis_writer
+from infra.local.parts.apps import heartbeat, prediction_server, redis_writer
 from infra.local.parts.dynamodb import dynamodb
 from infra.local.parts.flink import flink_jobmanager, flink_taskmanager
 from infra.local.parts.kafka import kafka
@@ -85,6 +85,7 @@ class Platform:
             mlflow(home, ports),
             s3(home, ports),
             redis_writer(home, ports, PROJECT),
+            heartbeat(home),
             prediction_server(home, ports),
         ]
         return {part.name: part for part in made}

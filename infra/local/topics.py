@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
-
 from adfeast.definitions import load_definitions
 from adfeast.errors import DefinitionError
 from adfeast.events import CLICKS, IMPRESSIONS, dead_letter_topic
 from adfeast.settings import Settings
 from adfeast.snapshots import TOPIC as SNAPSHOTS
-from infra.local.errors import PlatformError
+from streaming.kafka_admin import ensure_topics
 from streaming.plan import features_topic, late_topic, stream_views
 
 log = logging.getLogger(__name__)
@@ -40,21 +37,6 @@ def create(settings: Settings) -> list[str]:
     """Creates the topics that are missing, and returns their names.
 
     Raises:
-        PlatformError: the broker refused one.
+        StreamingError: the broker does not answer or refused one.
     """
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
-    try:
-        existing = admin.list_topics(timeout=10).topics
-        missing = [
-            NewTopic(t, n, 1, config=CONFIG.get(t, {})) for t, n in wanted(settings).items() if t not in existing
-        ]
-        futures = admin.create_topics(missing, operation_timeout=20) if missing else {}
-        for topic, future in futures.items():
-            try:
-                future.result()
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise PlatformError(f"Kafka refused topic {topic!r}: {error}") from error
-    except KafkaException as error:
-        raise PlatformError(f"topics could not be created at {settings.kafka_bootstrap}: {error}") from error
-    return list(futures)
+    return ensure_topics(settings.kafka_bootstrap, wanted(settings), CONFIG)

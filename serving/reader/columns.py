@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adfeast.ids import MISSING_ID
-from adfeast.signature import DTYPES, TENSORS, Role
+from adfeast.signature import AD, DTYPES, TENSORS, Role
 from adfeast.snapshots import Status, Tensors
-from serving.reader.plan import AD, Block, Plan
+from serving.reader.plan import Block, Plan
 from serving.reader.values import ABSENT_ID, ValueDecoder
 
 Positions = NDArray[np.intp] | slice | list[int]

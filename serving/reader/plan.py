@@ -7,21 +7,18 @@ columns of the model's tensors, which statuses and which times they fill.
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from functools import cached_property
 
-import mmh3
 import numpy as np
 from numpy.typing import NDArray
 
 from adfeast.definitions import Definitions, View
 from adfeast.errors import DefinitionError
-from adfeast.signature import TENSORS, Input, Role, Signature
+from adfeast.online_layout import dynamodb_id, dynamodb_table, redis_field, redis_key, redis_time_field
+from adfeast.signature import AD, REQUEST, TENSORS, USER, Input, Role, Signature
 
-USER, AD, REQUEST = "user", "ad", "request"
 REDIS, DYNAMODB = "redis", "dynamodb"
-_STRING = 2  # Feast's ValueType.STRING
 
 Index = slice | NDArray[np.intp]
 
@@ -64,31 +61,24 @@ class Block:
         """Columns of the block's array of a role."""
         return len(self.input_of_column[role])
 
-    @cached_property
-    def _key_prefix(self) -> bytes:
-        name = self.views[0].join_key.encode()
-        return struct.pack("<III", 1, _STRING, len(name)) + name + struct.pack("<I", _STRING)
-
-    def entity_key(self, key: str) -> bytes:
-        """Feast's serialized entity key, version 3."""
-        value = key.encode()
-        return self._key_prefix + struct.pack("<I", len(value)) + value
+    @property
+    def _join_key(self) -> str:
+        return self.views[0].join_key
 
     def entity_id(self, key: str) -> str:
         """The partition key of Feast's DynamoDB tables."""
-        return mmh3.hash_bytes(self.entity_key(key)).hex()
+        return dynamodb_id(self._join_key, key)
 
     @cached_property
     def tables(self) -> tuple[str, ...]:
         """DynamoDB table of each view."""
-        return tuple(f"{self.project}.{view.name}" for view in self.views)
+        return tuple(dynamodb_table(self.project, view.name) for view in self.views)
 
     @cached_property
     def fields(self) -> tuple[bytes, ...]:
         """Fields of Feast's Redis hash: one a slot, then the row time of each view."""
-        names = [f"{slot.input.view}:{slot.input.name}" for slot in self.slots]
-        hashes = [struct.pack("<I", mmh3.hash(name, signed=False)) for name in names]
-        return (*hashes, *(f"_ts:{view.name}".encode() for view in self.views))
+        features = (redis_field(slot.input.view, slot.input.name) for slot in self.slots)
+        return (*features, *(redis_time_field(view.name) for view in self.views))
 
     @cached_property
     def _command_tail(self) -> bytes:
@@ -96,7 +86,7 @@ class Block:
 
     def redis_command(self, key: str) -> bytes:
         """HMGET of all fields of one entity, ready to be sent."""
-        name = self.entity_key(key) + self.project.encode()
+        name = redis_key(self._join_key, key, self.project)
         head = b"*%d\r\n$5\r\nHMGET\r\n$%d\r\n%s\r\n" % (len(self.fields) + 2, len(name), name)
         return head + self._command_tail
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from adfeast.clock import Clock
 from adfeast.settings import Settings
+from adfeast.signature import AD, REQUEST, USER
 from serving.reader.cache import RowCache
 from serving.reader.columns import Features, Rows, assemble, decode_dynamodb, decode_redis
 from serving.reader.dynamodb_tier import DynamoDBTier
-from serving.reader.plan import AD, DYNAMODB, REDIS, REQUEST, USER, Block, Plan
+from serving.reader.plan import DYNAMODB, REDIS, Block, Plan
 from serving.reader.redis_tier import RedisTier
 from serving.reader.values import Memo, ValueDecoder
 

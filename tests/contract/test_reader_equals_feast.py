@@ -18,10 +18,10 @@ from adfeast.definitions import Definitions, load_definitions
 from adfeast.feast_ext.store import open_store
 from adfeast.ids import MISSING_ID, hash_id
 from adfeast.settings import Settings
-from adfeast.signature import Input, Signature
+from adfeast.signature import AD, REQUEST, USER, Input, Signature
 from adfeast.snapshots import Status
 from serving.reader.columns import Features, Rows
-from serving.reader.plan import AD, REQUEST, USER, compile_plan
+from serving.reader.plan import compile_plan
 from serving.reader.reader import FeatureReader
 from tests.contract.feature_rows import fill, rows
 

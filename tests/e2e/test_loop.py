@@ -20,10 +20,9 @@ from adfeast.clock import to_ms
 from adfeast.definitions import View
 from adfeast.events import EVENT_TIME, REQUEST_ID
 from adfeast.model_names import OUTPUT, SIGNATURE_PARAMETER, triton_model
-from adfeast.signature import TENSORS, Signature
+from adfeast.signature import AD, TENSORS, USER, Signature
 from adfeast.snapshots import TOPIC, Snapshot, Status, Tensors
-from demo.history import USER
-from demo.replay import AD, request_of
+from demo.replay import request_of
 from serving.proto import adfeast_pb2 as pb
 from serving.proto import adfeast_pb2_grpc
 from streaming import progress

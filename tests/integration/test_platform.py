@@ -16,7 +16,6 @@ import psutil
 import pytest
 import redis
 from click.testing import CliRunner, Result
-from confluent_kafka.admin import AdminClient
 
 from adfeast.cli.main import main
 from adfeast.definitions import load_definitions
@@ -30,7 +29,7 @@ from infra.local.parts.dynamodb import local_client
 from infra.local.platform import OPTIONAL, Platform
 from infra.local.supervision import leftovers
 from infra.local.web import ask
-from streaming.kafka_admin import ensure_topics
+from streaming.kafka_admin import admin, ensure_topics
 from tests.integration.echo_model import write_model
 
 SMALL = ("valkey", "dynamodb")
@@ -74,11 +73,12 @@ def test_settings_file_names_the_running_parts(platform: Platform, settings: Set
 
 
 def test_topics_follow_the_definitions(settings: Settings) -> None:
-    topics = AdminClient({"bootstrap.servers": settings.kafka_bootstrap}).list_topics(timeout=10).topics
+    with admin(settings.kafka_bootstrap) as client:
+        topics = {t["name"]: t["partitions"] for t in client.describe_topics()}
     definitions = load_definitions(settings)
     streams = [v.name for v in definitions.views.values() if v.kind == "stream"]
     assert streams
-    assert all(len(topics[topic].partitions) == 2 for topic in definitions.events)
+    assert all(len(topics[topic]) == 2 for topic in definitions.events)
     assert {f"{kind}.{view}" for kind in ("features", "late") for view in streams} <= set(topics)
 
 

@@ -24,12 +24,11 @@ from adfeast.events import CLICKS, EVENT_ID, EVENT_TIME, IMPRESSIONS, EventCodec
 from adfeast.feast_ext.store import open_store
 from adfeast.ids import hash_id
 from adfeast.settings import Settings
-from adfeast.signature import Signature
+from adfeast.signature import AD, REQUEST, USER, Signature
 from adfeast.snapshots import Snapshot, SnapshotCodec, Status
 from infra.local.platform import Platform
 from serving.proto import adfeast_pb2 as pb
 from serving.proto import adfeast_pb2_grpc as pb_grpc
-from serving.reader.plan import AD, REQUEST, USER
 from tests.contract.feature_rows import fill
 from tests.integration.echo_model import Registry, scores
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -12,10 +14,11 @@ import duckdb
 import pytest
 from confluent_kafka import Producer
 
+from adfeast.clock import ManualClock
 from adfeast.definitions import View
 from adfeast.events import EVENT_ID, EVENT_TIME
 from adfeast.feast_ext.store import open_store
-from streaming.marks import advance, decode_mark
+from streaming.marks import advance, decode_mark, heartbeat
 from streaming.plan import make_plan
 from streaming.progress import wait_archived, wait_features
 from streaming.submit import submit
@@ -113,6 +116,30 @@ def test_redis_restarted_and_older_rows_and_bad_rows(side: StreamSide) -> None:
 
 def test_submitting_again_leaves_the_jobs_alone(side: StreamSide) -> None:
     assert [a.what for a in submit(side.plan, side.settings)] == ["left", "left"]
+
+
+def test_the_heartbeat_lets_values_decay_when_no_event_comes(side: StreamSide) -> None:
+    view = side.plan["views"][0]
+    definition = side.definitions.views[view["name"]]
+    begin = START + 500 * HOUR
+    (seen,) = stream(side.codecs[view["topic"]].columns, {view["join_key"]: 1}, 1, 1, begin, "beat")
+    side.send(view["topic"], [seen])
+    clock, stop = ManualClock(seen[EVENT_TIME]), threading.Event()
+    arguments = (side.settings, lambda: side.plan, clock, 0.05, stop)
+    beating = threading.Thread(target=heartbeat, args=arguments)
+    beating.start()
+    try:
+        key = seen[view["join_key"]]
+        wait_features(side.settings)
+        assert 1 in online(side, definition, [key])[key].values()
+        clock.advance(2 * HOUR)
+        until = time.monotonic() + 60
+        while set(online(side, definition, [key])[key].values()) != {0}:
+            assert time.monotonic() < until, "the values do not decay"
+            time.sleep(0.1)
+    finally:
+        stop.set()
+        beating.join()
 
 
 def test_a_changed_plan_takes_over_with_nothing_lost_or_archived_twice(side: StreamSide) -> None:

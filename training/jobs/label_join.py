@@ -21,7 +21,7 @@ from adfeast.definitions import Definitions, load_definitions
 from adfeast.events import CLICKS, EVENT_ID, EVENT_TIME, IMPRESSION_ID, IMPRESSIONS, REQUEST_ID
 from adfeast.feast_ext.lake import filesystem
 from adfeast.settings import Settings
-from adfeast.signature import Signature
+from adfeast.signature import AD, USER, Signature
 from training.errors import NothingToLabel
 from training.jobs.decode import SHOWN, writer
 from training.jobs.tables import STAGING, between_dates, between_times, make_folder, publish_local, read_events
@@ -83,7 +83,7 @@ def run(
     make_folder(fs, path)
     own = shown.where(F.col("signature_hash") == signature.hash).drop("matched")
     own = own.repartition(PARTS, REQUEST_ID).sortWithinPartitions(EVENT_TIME, REQUEST_ID)
-    ours, theirs = definitions.entities["user"], definitions.entities["ad"]
+    ours, theirs = definitions.entities[USER], definitions.entities[AD]
     write = writer(settings, url, signature, ours, theirs)
     written = own.mapInArrow(write, "rows long, positives long, not_candidates long").agg(
         F.sum("rows").alias("rows"), F.sum("positives").alias("positives"), F.sum("not_candidates").alias("missing")

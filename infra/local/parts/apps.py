@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import time
+
 import grpc
-from confluent_kafka import ConsumerGroupState, KafkaException
-from confluent_kafka.admin import AdminClient
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from infra.local.errors import NotReady
 from infra.local.home import Home, program
 from infra.local.part import Part
 from infra.local.ports import Ports
+from streaming.errors import StreamingError
+from streaming.kafka_admin import assigned_partitions
 
 SERVICE = "adfeast.v1.Prediction"
+OLDEST_MARK_S = 5.0
 
 
 def prediction_server(home: Home, ports: Ports) -> Part:
@@ -52,18 +56,36 @@ def redis_writer(home: Home, ports: Ports, project: str) -> Part:
         from streaming.redis_writer import writer_group
 
         group = writer_group(project)
-        client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
         try:
-            found = client.describe_consumer_groups([group], request_timeout=3)[group].result()
-        except KafkaException as error:
+            assigned = assigned_partitions(bootstrap, group, patience_s=3)
+        except StreamingError as error:
             raise NotReady(str(error)) from error
-        assigned = sum(len(m.assignment.topic_partitions) for m in found.members if m.assignment)
-        if found.state != ConsumerGroupState.STABLE or not assigned:
-            raise NotReady(f"consumer group {group} is {found.state.name} with {assigned} partitions")
+        if not assigned:
+            raise NotReady(f"consumer group {group} has been given no partition")
 
     return Part(
         name="redis_writer",
         command=[program("adfeast"), "stream", "write"],
+        environment={"ADFEAST_SETTINGS": str(home.settings_file)},
+        check=check,
+        app=True,
+    )
+
+
+def heartbeat(home: Home) -> Part:
+    """It listens nowhere; ready while its last time mark is young."""
+
+    def check() -> None:
+        from streaming.marks import last_mark
+
+        file = last_mark(home.root)
+        age_s = time.time() - file.stat().st_mtime if file.exists() else math.inf
+        if age_s > OLDEST_MARK_S:
+            raise NotReady(f"its last time mark is {age_s:.0f} s old")
+
+    return Part(
+        name="heartbeat",
+        command=[program("adfeast"), "stream", "heartbeat"],
         environment={"ADFEAST_SETTINGS": str(home.settings_file)},
         check=check,
         app=True,

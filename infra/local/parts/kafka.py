@@ -7,13 +7,12 @@ import subprocess
 import uuid
 from collections.abc import Callable
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
 from infra.local.errors import NotReady, PlatformError
 from infra.local.home import Home, jars, java, log4j
 from infra.local.part import Part
 from infra.local.ports import Ports
+from streaming.errors import StreamingError
+from streaming.kafka_admin import admin
 
 # Replayed events are years old and keep their own time, so nothing may expire and no timestamp is out of range.
 CONFIG = """
@@ -61,10 +60,11 @@ def kafka(home: Home, ports: Ports, create_topics: Callable[[], object]) -> Part
 
     def check() -> None:
         try:
-            found = AdminClient({"bootstrap.servers": f"127.0.0.1:{port}", "log_level": 0}).list_topics(timeout=2)
-        except KafkaException as error:
+            with admin(f"127.0.0.1:{port}", patience_s=2) as client:
+                found = client.describe_cluster()["brokers"]
+        except StreamingError as error:
             raise NotReady(str(error)) from error
-        if not found.brokers:
+        if not found:
             raise NotReady("the metadata name no broker")
 
     return Part(

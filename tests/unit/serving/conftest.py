@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from adfeast.definitions import Definitions, Feature, Service, View
-from adfeast.signature import Role
-from serving.reader.plan import AD, DYNAMODB, REDIS, USER, Plan, compile_plan
+from adfeast.signature import AD, USER, Role
+from serving.reader.plan import DYNAMODB, REDIS, Plan, compile_plan
 
 SERVICE = "service"
 

@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 
 from adfeast.ids import MISSING_ID
+from adfeast.signature import AD, REQUEST, USER
 from adfeast.snapshots import Status
 from serving.reader.cache import RowCache
 from serving.reader.columns import ROLES, Rows, assemble, settle
-from serving.reader.plan import AD, REQUEST, USER, Block, Plan
+from serving.reader.plan import Block, Plan
 from serving.reader.values import Memo
 
 NOW = 1_000_000

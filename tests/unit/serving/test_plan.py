@@ -8,8 +8,9 @@ import pytest
 
 from adfeast.definitions import Definitions
 from adfeast.errors import DefinitionError
-from adfeast.signature import TENSORS
-from serving.reader.plan import AD, DYNAMODB, REDIS, USER, Index, Plan, compile_plan
+from adfeast.online_layout import redis_key
+from adfeast.signature import AD, TENSORS, USER
+from serving.reader.plan import DYNAMODB, REDIS, Index, Plan, compile_plan
 
 SERVICE = "service"
 
@@ -49,7 +50,7 @@ def test_redis_command_is_one_hmget_with_all_fields(plan: Plan) -> None:
     reader.feed(block.redis_command("ad 1 é"))
     name, key, *fields = reader.gets()
     assert name == b"HMGET"
-    assert key == block.entity_key("ad 1 é") + b"project"
+    assert key == redis_key(block.views[0].join_key, "ad 1 é", "project")
     assert fields == list(block.fields)
     assert fields[-1] == b"_ts:a_fast"
     assert reader.gets() is False

@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from feast.infra.key_encoding_utils import serialize_entity_key
-from feast.infra.online_stores.helpers import _mmh3, _redis_key
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
 from adfeast.events import EVENT_TIME
 from streaming.errors import BadFeatureRow
-from streaming.redis_layout import RowLayout, entity_key, field_of
+from streaming.redis_layout import RowLayout
 from tests.unit.streaming.test_sql import definitions
-
-
-def test_keys_and_fields_are_feasts() -> None:
-    key = EntityKey(join_keys=["shop_id"], entity_values=[Value(string_val="sönderbar")])
-    assert entity_key("shop_id", "sönderbar", "p") == _redis_key("p", key)
-    assert entity_key("shop_id", "x", "") == serialize_entity_key(
-        EntityKey(join_keys=["shop_id"], entity_values=[Value(string_val="x")])
-    )
-    for name in ("a", "clicks", "x" * 40):
-        assert field_of("view", name) == _mmh3(f"view:{name}")
 
 
 def test_values_are_typed_and_a_bad_row_is_named() -> None:
