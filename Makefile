@@ -43,6 +43,7 @@ demo: setup ## Install all it needs, then run the whole loop on real data (KEEP=
 	@$(BIN)/adfeast demo $(if $(KEEP),--keep-up) $(ARGS)
 
 test: setup ## Install all it needs, then run every test (ARGS='-k name' for some)
+	@$(if $(ARGS),true,echo "==> Tests of the stream jobs' Java function" && $(MAVEN) -f streaming/function/pom.xml test)
 	@$(BIN)/pytest --basetemp $(LOCAL)/pytest $(ARGS)
 
 bench: setup ## Measure, each number beside its peer or its floor
@@ -106,7 +107,7 @@ $(JARS)/.stamp: infra/local/pom.xml $(wildcard infra/local/jars/*/pom.xml) infra
 		| { grep -vxFf <(cut -c67- $(CURDIR)/infra/local/jars.sha256) || true; } | xargs -r rm
 	@touch $@
 
-$(JARS)/function/.stamp: $(shell find streaming/function -name '*.java' -o -name pom.xml)
+$(JARS)/function/.stamp: $(shell find streaming/function/src/main -name '*.java') streaming/function/pom.xml
 	@echo "==> The stream jobs' Java function"
-	@$(MAVEN) -f streaming/function/pom.xml package
+	@$(MAVEN) -f streaming/function/pom.xml package -Dmaven.test.skip=true
 	@touch $@

@@ -37,8 +37,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from adfeast.definitions import load_definitions
 from adfeast.feast_ext.store import apply
+from adfeast.feast_registry import load_definitions
 from adfeast.settings import ROOT
 from benchmarks.harness import report
 from benchmarks.harness.compare import compare

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adfeast.clock import Clock, SystemClock
-from adfeast.definitions import load_definitions
+from adfeast.feast_registry import load_definitions
 from adfeast.model_names import OUTPUT, REGISTERED_MODEL, SIGNATURE_PARAMETER, triton_model
 from adfeast.settings import Settings
 from adfeast.signature import TENSORS, Signature

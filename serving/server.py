@@ -13,9 +13,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from adfeast.clock import Clock, SystemClock
-from adfeast.definitions import load_definitions
 from adfeast.errors import SettingsError
 from adfeast.events import CLICKS, IMPRESSIONS
+from adfeast.feast_registry import load_definitions
 from adfeast.settings import Settings
 from adfeast.signature import USER
 from adfeast.snapshots import SnapshotCodec

@@ -77,6 +77,7 @@ def heartbeat(
     """
     file = last_mark(settings.local)
     file.parent.mkdir(parents=True, exist_ok=True)
+    log.info("marking %s every %.1f s", ", ".join(event_topics(load())), period_s)
     while not stop.wait(period_s):
         try:
             _send(settings, load(), clock.now_ms())

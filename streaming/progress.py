@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from adfeast.clock import Clock, SystemClock
-from adfeast.definitions import load_definitions
+from adfeast.feast_registry import load_definitions
 from adfeast.settings import Settings
 from streaming.errors import NotCaughtUp
 from streaming.flink_rest import FlinkRest

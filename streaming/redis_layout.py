@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from adfeast.definitions import View, feast_protos
+from adfeast.definitions import View
 from adfeast.events import EVENT_TIME
+from adfeast.feast_registry import feast_protos
 from adfeast.online_layout import redis_field, redis_key, redis_time_field
 from streaming.errors import BadFeatureRow
 

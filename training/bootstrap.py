@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from adfeast.definitions import load_definitions
+from adfeast.feast_registry import load_definitions
 from adfeast.settings import Settings
 from adfeast.signature import Signature
 from training.export import export

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 from adfeast.clock import Clock
-from adfeast.definitions import load_definitions
 from adfeast.feast_ext.store import make_state_folders, open_store
+from adfeast.feast_registry import load_definitions
 from adfeast.settings import Settings
 from training.errors import BatchError
 from training.jobs import batch_features

@@ -19,7 +19,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 from torch import nn
 
-from adfeast.definitions import load_definitions
+from adfeast.feast_registry import load_definitions
 from adfeast.settings import Settings
 from adfeast.signature import Signature
 from training import calibrate, evaluate

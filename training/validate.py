@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from adfeast.definitions import load_definitions
 from adfeast.events import EVENT_TIME, IMPRESSION_ID, REQUEST_ID
 from adfeast.feast_ext.lake import filesystem, parquet_files
+from adfeast.feast_registry import load_definitions
 from adfeast.ids import MISSING_ID
 from adfeast.settings import Settings
 from adfeast.signature import AD, USER, Signature

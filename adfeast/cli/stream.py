@@ -12,7 +12,7 @@ from types import FrameType
 import click
 
 from adfeast.clock import SystemClock, to_ms
-from adfeast.definitions import load_definitions
+from adfeast.feast_registry import load_definitions
 from adfeast.settings import load_settings
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"

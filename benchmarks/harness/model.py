@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from adfeast.definitions import load_definitions
+from adfeast.feast_registry import load_definitions
 from adfeast.settings import Settings
 from registry.deploy import DEFAULT_FLAVOUR, deploy
 from registry.models import register

@@ -24,8 +24,8 @@ import pandas as pd
 import tritonclient.http as triton
 from kafka import KafkaProducer
 
-from adfeast.definitions import load_definitions
 from adfeast.feast_ext.store import open_store
+from adfeast.feast_registry import load_definitions
 from adfeast.ids import MISSING_ID, hash_id
 from adfeast.model_names import OUTPUT, SIGNATURE_PARAMETER
 from adfeast.settings import Settings, load_settings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from adfeast.definitions import load_definitions
+from adfeast.feast_registry import load_definitions
 from adfeast.settings import load_settings
 from demo import catalogue, download, open_bandit
 from demo.errors import Prerequisite, StepFailed

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from adfeast.definitions import load_definitions
 from adfeast.errors import DefinitionError
 from adfeast.events import CLICKS, IMPRESSIONS, dead_letter_topic
+from adfeast.feast_registry import load_definitions
 from adfeast.settings import Settings
 from adfeast.snapshots import TOPIC as SNAPSHOTS
 from streaming.kafka_admin import ensure_topics

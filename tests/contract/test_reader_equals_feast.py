@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from adfeast.clock import ManualClock, to_ms
-from adfeast.definitions import Definitions, load_definitions
+from adfeast.definitions import Definitions
 from adfeast.feast_ext.store import open_store
+from adfeast.feast_registry import load_definitions
 from adfeast.ids import MISSING_ID, hash_id
 from adfeast.settings import Settings
 from adfeast.signature import AD, REQUEST, USER, Input, Signature

@@ -13,8 +13,9 @@ import pytest
 from feast import FeatureStore
 from rich.console import Console
 
-from adfeast.definitions import Definitions, load_definitions
+from adfeast.definitions import Definitions
 from adfeast.feast_ext.store import open_store
+from adfeast.feast_registry import load_definitions
 from adfeast.settings import ROOT, Settings, load_settings
 from adfeast.snapshots import SnapshotCodec
 from demo import story

@@ -15,10 +15,11 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from adfeast.clock import ManualClock, to_ms
-from adfeast.definitions import Definitions, load_definitions
+from adfeast.definitions import Definitions
 from adfeast.events import CLICKS, EVENT_ID, EVENT_TIME, IMPRESSION_ID, IMPRESSIONS, REQUEST_ID
 from adfeast.feast_ext.lake import filesystem, open_table, parquet_files
 from adfeast.feast_ext.store import apply, open_store
+from adfeast.feast_registry import load_definitions
 from adfeast.ids import hash_id
 from adfeast.settings import Settings
 from adfeast.signature import TENSORS

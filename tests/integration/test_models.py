@@ -10,8 +10,8 @@ from tritonclient.http import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
 from adfeast.clock import ManualClock
-from adfeast.definitions import load_definitions
 from adfeast.errors import SignatureMismatch
+from adfeast.feast_registry import load_definitions
 from adfeast.model_names import OUTPUT, SIGNATURE_PARAMETER, triton_model
 from adfeast.settings import Settings
 from adfeast.signature import TENSORS, Signature

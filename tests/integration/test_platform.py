@@ -18,7 +18,7 @@ import redis
 from click.testing import CliRunner, Result
 
 from adfeast.cli.main import main
-from adfeast.definitions import load_definitions
+from adfeast.feast_registry import load_definitions
 from adfeast.model_names import OUTPUT
 from adfeast.settings import Settings, load_settings
 from adfeast.signature import TENSORS, Input, Signature

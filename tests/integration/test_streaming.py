@@ -18,6 +18,7 @@ from adfeast.clock import ManualClock
 from adfeast.definitions import View
 from adfeast.events import EVENT_ID, EVENT_TIME
 from adfeast.feast_ext.store import open_store
+from streaming.kafka_admin import end_offsets
 from streaming.marks import advance, decode_mark, heartbeat
 from streaming.plan import make_plan
 from streaming.progress import wait_archived, wait_features
@@ -169,3 +170,17 @@ def test_a_changed_plan_takes_over_with_nothing_lost_or_archived_twice(side: Str
         expected, _ = emissions(definition, arrivals[view["topic"]], set(), end)
         last = {e.key: dict(e.values) for e in expected}
         assert online(side, definition, sorted(last)) == last
+
+
+def test_the_supervised_heartbeat_beats_and_comes_back(side: StreamSide) -> None:
+    # Last of all: the wall clock makes every historic event late.
+    side.platform.start("heartbeat")
+    side.platform.kill("heartbeat")
+    before = end_offsets(side.settings.kafka_bootstrap, side.codecs)
+    side.platform.wait("heartbeat")
+    until = time.monotonic() + 30
+    while not all(
+        end > before[place] for place, end in end_offsets(side.settings.kafka_bootstrap, side.codecs).items()
+    ):
+        assert time.monotonic() < until, "no time mark was sent"
+        time.sleep(0.1)

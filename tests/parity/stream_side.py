@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from adfeast.definitions import Definitions, load_definitions
+from adfeast.definitions import Definitions
 from adfeast.events import EVENT_TIME, EventCodec
+from adfeast.feast_registry import load_definitions
 from adfeast.settings import Settings
 from infra.local.platform import Platform
 from streaming.kafka_admin import end_offsets

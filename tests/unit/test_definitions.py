@@ -14,7 +14,6 @@ from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueT
 from feast.infra.registry.sql import SqlRegistry, SqlRegistryConfig
 from feast.types import Array, Float32, Int64, String
 
-from adfeast.definitions import load_definitions
 from adfeast.errors import DefinitionError
 from adfeast.feast_ext.declare import (
     batch_view,
@@ -30,6 +29,7 @@ from adfeast.feast_ext.declare import (
     stream_view,
     windowed,
 )
+from adfeast.feast_registry import load_definitions
 from adfeast.settings import Settings
 
 USER = Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING)
@@ -194,7 +194,7 @@ def test_the_same_feature_name_twice_in_a_service_is_refused(settings, registry)
 def test_reading_definitions_does_not_import_feast(settings, registry):
     put(registry, declare(settings))
     code = (
-        "import sys; from adfeast.settings import Settings; from adfeast.definitions import load_definitions;"
+        "import sys; from adfeast.settings import Settings; from adfeast.feast_registry import load_definitions;"
         f"d = load_definitions(Settings(project='p', registry_url={settings.registry_url!r}));"
         "assert d.signature('s').inputs; assert 'feast' not in sys.modules and 'pandas' not in sys.modules"
     )

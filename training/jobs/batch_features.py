@@ -15,8 +15,9 @@ from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql import types as T  # noqa: N812
 
 from adfeast.clock import Clock, to_datetime
-from adfeast.definitions import Feature, View, load_definitions
+from adfeast.definitions import Feature, View
 from adfeast.events import EVENT_TIME
+from adfeast.feast_registry import load_definitions
 from adfeast.settings import Settings
 from training.errors import BadFeatureRows
 from training.jobs.tables import register_lake, replace_folder

@@ -17,9 +17,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from adfeast import snapshots
-from adfeast.definitions import Definitions, load_definitions
+from adfeast.definitions import Definitions
 from adfeast.events import CLICKS, EVENT_ID, EVENT_TIME, IMPRESSION_ID, IMPRESSIONS, REQUEST_ID
 from adfeast.feast_ext.lake import filesystem
+from adfeast.feast_registry import load_definitions
 from adfeast.settings import Settings
 from adfeast.signature import AD, USER, Signature
 from training.errors import NothingToLabel

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from adfeast.definitions import Definitions, _parse
+from adfeast.definitions import Definitions
+from adfeast.feast_registry import _parse
 from adfeast.settings import ROOT
 from demo.download import fetch
 from demo.open_bandit import OpenBandit, read

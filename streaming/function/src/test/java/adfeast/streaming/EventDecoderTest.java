@@ -1,0 +1,118 @@
+package adfeast.streaming;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
+
+import java.io.ByteArrayOutputStream;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import java.util.Random;
+import org.apache.flink.table.data.GenericRowData;
+import org.apache.flink.table.data.TimestampData;
+import org.junit.jupiter.api.Test;
+
+/** What is an event is read; what is not gives null and never an exception. */
+class EventDecoderTest {
+    private static final long TIME = 1_574_500_000_123L;
+    private static final EventDecoder DECODER =
+            new EventDecoder("event_id:string,event_timestamp:timestamp-millis,position:int,tags:array<string>");
+
+    private static GenericRowData decode(byte[] message) {
+        return DECODER.decode(message, TIME + 60_000);
+    }
+
+    @Test
+    void anEventIsReadWhole() {
+        GenericRowData row = decode(event("sönderbar", TIME, -3, "a", ""));
+        assertEquals("sönderbar", row.getString(0).toString());
+        assertEquals(TimestampData.fromEpochMillis(TIME), row.getTimestamp(1, 3));
+        assertEquals(-3, row.getInt(2));
+        assertEquals(2, row.getArray(3).size());
+    }
+
+    @Test
+    void limitsOfIdAndTime() {
+        assertNotNull(decode(event("x".repeat(256), TIME, 0)));
+        assertNull(decode(event("x".repeat(257), TIME, 0)));
+        assertNull(decode(event("", TIME, 0)));
+        assertNotNull(decode(event("x", TIME + 60_000, 0)));
+        assertNull(decode(event("x", TIME + 60_001, 0)));
+        assertNull(decode(event("x", 0, 0)));
+        assertNull(decode(event("x", TIME, 1L << 31)));
+    }
+
+    @Test
+    void aTimeMarkHasATimeAndNothingElse() {
+        GenericRowData row = decode(mark(TIME));
+        assertEquals(TimestampData.fromEpochMillis(TIME), row.getTimestamp(1, 3));
+        assertEquals(1, java.util.stream.IntStream.range(0, row.getArity()).filter(i -> !row.isNullAt(i)).count());
+        assertNull(decode(mark(0)));
+        assertNull(decode(mark(-1)));
+        assertNull(decode(mark(TIME + 60_001)));
+    }
+
+    @Test
+    void everyTruncationAndEveryTailIsRefused() {
+        byte[] whole = event("some id", TIME, 7, "one", "two");
+        for (int length = 0; length < whole.length; length++) {
+            assertNull(decode(Arrays.copyOf(whole, length)), "cut to " + length);
+        }
+        assertNull(decode(Arrays.copyOf(whole, whole.length + 1)));
+    }
+
+    @Test
+    void noBytesThrow() {
+        Random dice = new Random(1);
+        for (int i = 0; i < 300_000; i++) {
+            byte[] message = dice.nextBoolean() ? new byte[dice.nextInt(40)] : event("id", TIME, 1, "tag");
+            if (message.length == 0) {
+                continue;
+            }
+            if (message[0] == 0) {
+                dice.nextBytes(message);
+            }
+            message[dice.nextInt(message.length)] = (byte) dice.nextInt();
+            GenericRowData row = decode(message);
+            if (row != null && message.length != 9) {
+                assertEquals(4, row.getArity());
+            }
+        }
+    }
+
+    private static byte[] mark(long time) {
+        return ByteBuffer.allocate(9).put((byte) 0).putLong(time).array();
+    }
+
+    private static byte[] event(String id, long time, long position, String... tags) {
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        text(out, id);
+        varint(out, time);
+        varint(out, position);
+        if (tags.length > 0) {
+            varint(out, tags.length);
+            for (String tag : tags) {
+                text(out, tag);
+            }
+        }
+        varint(out, 0);
+        return out.toByteArray();
+    }
+
+    private static void text(ByteArrayOutputStream out, String text) {
+        byte[] utf8 = text.getBytes(StandardCharsets.UTF_8);
+        varint(out, utf8.length);
+        out.writeBytes(utf8);
+    }
+
+    private static void varint(ByteArrayOutputStream out, long number) {
+        for (long raw = (number << 1) ^ (number >> 63); ; raw >>>= 7) {
+            if ((raw & ~0x7fL) == 0) {
+                out.write((int) raw);
+                return;
+            }
+            out.write((int) (raw & 0x7f) | 0x80);
+        }
+    }
+}
