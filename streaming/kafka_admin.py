@@ -11,11 +11,12 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient, OffsetSpec
 from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.net.compat import KafkaNetClient
 
 from streaming.errors import StreamingError
 
@@ -34,13 +35,23 @@ def admin(bootstrap: str, patience_s: float = PATIENCE_S) -> Iterator[KafkaAdmin
     Raises:
         StreamingError: Kafka does not answer in time, or refuses what is asked within the block.
     """
-    wait_ms = int(patience_s * 1000)
+    wait_ms, connections = int(patience_s * 1000), []
+
+    def connection(**config: Any) -> KafkaNetClient:
+        connections.append(KafkaNetClient(**config))
+        return connections[0]
+
     try:
-        client = KafkaAdminClient(bootstrap_servers=bootstrap, bootstrap_timeout_ms=wait_ms, request_timeout_ms=wait_ms)
         try:
-            yield client
+            yield KafkaAdminClient(
+                bootstrap_servers=bootstrap,
+                bootstrap_timeout_ms=wait_ms,
+                request_timeout_ms=wait_ms,
+                kafka_client=connection,
+            )
         finally:
-            client.close()
+            # Not the client's own `close`: one that could not connect is no client yet, but has a thread that tries on.
+            connections[0].close()
     except KafkaError as error:
         raise StreamingError(f"Kafka at {bootstrap}: {error}") from error
 

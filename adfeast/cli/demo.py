@@ -67,17 +67,20 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 @contextmanager
 def _log_to(file: Path) -> Iterator[None]:
     """Sends what this process and the JVM inside it say on standard error into a file: warnings of a dozen libraries
-    would hide the progress. Errors that end the demo are reported by the caller, on the real one."""
+    would hide the progress. Errors that end the demo are reported by the caller, on the real one; after a success it stays
+    so, because DuckDB's and py4j's farewells would otherwise follow the report."""
     file.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
     real = os.dup(2)
     with file.open("w") as log:
         os.dup2(log.fileno(), 2)
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        try:
-            yield
-        finally:
-            logging.shutdown()
-            sys.stderr.flush()
-            os.dup2(real, 2)
-            os.close(real)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        yield
+    except BaseException:
+        logging.shutdown()
+        sys.stderr.flush()
+        os.dup2(real, 2)
+        raise
+    finally:
+        os.close(real)
