@@ -67,8 +67,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 @contextmanager
 def _log_to(file: Path) -> Iterator[None]:
     """Sends what this process and the JVM inside it say on standard error into a file: warnings of a dozen libraries
-    would hide the progress. Errors that end the demo are reported by the caller, on the real one; after a success it stays
-    so, because DuckDB's and py4j's farewells would otherwise follow the report."""
+    would hide the progress. Errors that end the demo are reported by the caller, on the real one; after a success it
+    stays so, because DuckDB's and py4j's farewells would otherwise follow the report."""
     file.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
     real = os.dup(2)
