@@ -15,6 +15,7 @@ from types import FrameType
 import click
 from rich.console import Console
 
+from adfeast.cli import LOG_FORMAT
 from infra.local.platform import DEFAULT_HOME
 
 LAST_REPLAYED = 29  # of November 2019; the 30th is for judging the new model
@@ -74,7 +75,7 @@ def _log_to(file: Path) -> Iterator[None]:
     real = os.dup(2)
     with file.open("w") as log:
         os.dup2(log.fileno(), 2)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     try:
         yield
     except BaseException:

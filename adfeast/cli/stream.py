@@ -11,11 +11,10 @@ from types import FrameType
 
 import click
 
+from adfeast.cli import LOG_FORMAT
 from adfeast.clock import SystemClock, to_ms
 from adfeast.feast_registry import load_definitions
 from adfeast.settings import load_settings
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 @click.group()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -34,15 +36,7 @@ def prediction_server(home: Home, ports: Ports) -> Part:
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             raise NotReady(f"health is {answer.status}")
 
-    return Part(
-        name="prediction_server",
-        command=[program("adfeast"), "serve"],
-        environment={"ADFEAST_SETTINGS": str(home.settings_file)},
-        check=check,
-        address=address,
-        settings={"grpc_address": address},
-        app=True,
-    )
+    return _app(home, "prediction_server", ["serve"], check, address=address, settings={"grpc_address": address})
 
 
 def redis_writer(home: Home, ports: Ports, project: str) -> Part:
@@ -63,13 +57,7 @@ def redis_writer(home: Home, ports: Ports, project: str) -> Part:
         if not assigned:
             raise NotReady(f"consumer group {group} has been given no partition")
 
-    return Part(
-        name="redis_writer",
-        command=[program("adfeast"), "stream", "write"],
-        environment={"ADFEAST_SETTINGS": str(home.settings_file)},
-        check=check,
-        app=True,
-    )
+    return _app(home, "redis_writer", ["stream", "write"], check)
 
 
 def heartbeat(home: Home) -> Part:
@@ -83,10 +71,11 @@ def heartbeat(home: Home) -> Part:
         if age_s > OLDEST_MARK_S:
             raise NotReady(f"its last time mark is {age_s:.0f} s old")
 
-    return Part(
-        name="heartbeat",
-        command=[program("adfeast"), "stream", "heartbeat"],
-        environment={"ADFEAST_SETTINGS": str(home.settings_file)},
-        check=check,
-        app=True,
-    )
+    return _app(home, "heartbeat", ["stream", "heartbeat"], check)
+
+
+def _app(home: Home, name: str, arguments: list[str], check: Callable[[], None], **more: Any) -> Part:
+    """`adfeast ARGUMENTS` with the settings of this home."""
+    environment = {"ADFEAST_SETTINGS": str(home.settings_file)}
+    command = [program("adfeast"), *arguments]
+    return Part(name=name, command=command, environment=environment, check=check, app=True, **more)
