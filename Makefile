@@ -27,10 +27,10 @@ export PYTHONPYCACHEPREFIX := $(LOCAL)/pycache
 
 # The machine's own uv and Maven where they work; expanded only by the rules that need them.
 UV = $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(LOCAL)/uv/bin/uv)
-MAVEN = $(shell mvn --version >/dev/null 2>&1 && echo mvn || echo $(CURDIR)/infra/local/mvnw) \
+MAVEN = $(shell mvn --version >/dev/null 2>&1 && echo mvn || echo $(CURDIR)/infra/local/setup/mvnw) \
 	--batch-mode --quiet --no-transfer-progress -Dmaven.repo.local=$(LOCAL)/m2
 # Triton's Python backend loads libpython, which not every Python comes with; uv's own does.
-PYTHON = $(shell python3.11 infra/local/shared_python.py 2>/dev/null || echo "3.11 --managed-python")
+PYTHON = $(shell python3.11 infra/local/setup/shared_python.py 2>/dev/null || echo "3.11 --managed-python")
 # $(call sync,environment,extras)
 sync = UV_PROJECT_ENVIRONMENT=$(ENV)/$(1) $(UV) sync --frozen --python $(PYTHON) $(addprefix --extra ,$(2))
 
@@ -43,7 +43,7 @@ demo: setup ## Install all it needs, then run the whole loop on real data (KEEP=
 	@$(BIN)/adfeast demo $(if $(KEEP),--keep-up) $(ARGS)
 
 test: setup ## Install all it needs, then run every test (ARGS='-k name' for some)
-	@$(if $(ARGS),true,echo "==> Tests of the stream jobs' Java function" && $(MAVEN) -f streaming/function/pom.xml test)
+	@$(if $(ARGS),true,echo "==> Tests of the stream jobs' Java function" && $(MAVEN) -f streaming/java/pom.xml test)
 	@$(BIN)/pytest --basetemp $(LOCAL)/pytest $(ARGS)
 
 bench: setup ## Measure, each number beside its peer or its floor
@@ -75,7 +75,7 @@ setup: prerequisites $(addsuffix /.stamp,$(ENV)/platform $(ENV)/flink $(ENV)/tri
 prerequisites:
 	@command -v python3 >/dev/null || { echo "python3 is needed: sudo apt-get install -y python3 python3-venv" \
 		"(Debian) or sudo dnf install -y python3 (Fedora)" >&2; exit 1; }
-	@python3 -m infra.local.prerequisites
+	@python3 -m infra.local.setup.prerequisites
 
 $(LOCAL)/uv/bin/uv:
 	@echo "==> uv $(UV_VERSION)"
@@ -99,15 +99,15 @@ $(ENV)/triton/.stamp: pyproject.toml uv.lock | $(filter /%,$(UV))
 	@touch $@
 
 # What an older pom brought must not stay on a class path; what this one brings is checked against the lock.
-$(JARS)/.stamp: infra/local/pom.xml $(wildcard infra/local/jars/*/pom.xml) infra/local/jars.sha256
+$(JARS)/.stamp: infra/local/setup/pom.xml $(wildcard infra/local/setup/jars/*/pom.xml) infra/local/setup/jars.sha256
 	@echo "==> Jars of Kafka, DynamoDB Local, Flink and S3"
-	@$(MAVEN) -f infra/local/pom.xml package
-	@cd $(JARS) && sha256sum --quiet --check $(CURDIR)/infra/local/jars.sha256
+	@$(MAVEN) -f infra/local/setup/pom.xml package
+	@cd $(JARS) && sha256sum --quiet --check $(CURDIR)/infra/local/setup/jars.sha256
 	@cd $(JARS) && find ./kafka ./dynamodb ./flink ./spark-s3 -type f \
-		| { grep -vxFf <(cut -c67- $(CURDIR)/infra/local/jars.sha256) || true; } | xargs -r rm
+		| { grep -vxFf <(cut -c67- $(CURDIR)/infra/local/setup/jars.sha256) || true; } | xargs -r rm
 	@touch $@
 
-$(JARS)/function/.stamp: $(shell find streaming/function/src/main -name '*.java') streaming/function/pom.xml
+$(JARS)/function/.stamp: $(shell find streaming/java/src/main -name '*.java') streaming/java/pom.xml
 	@echo "==> The stream jobs' Java function"
-	@$(MAVEN) -f streaming/function/pom.xml package -Dmaven.test.skip=true
+	@$(MAVEN) -f streaming/java/pom.xml package -Dmaven.test.skip=true
 	@touch $@

@@ -37,8 +37,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from adfeast.feast_ext.registry import load_definitions
 from adfeast.feast_ext.store import apply
-from adfeast.feast_registry import load_definitions
 from adfeast.settings import ROOT
 from benchmarks.harness import report
 from benchmarks.harness.compare import compare
@@ -49,7 +49,7 @@ from benchmarks.harness.load import K6, Load, Requests
 from benchmarks.harness.results import CLIENT, Result, medians, ratios, verdict
 from benchmarks.harness.server import free_address, running
 from benchmarks.peers import TOPIC
-from infra.local.platform import Platform
+from infra.local.platform.platform import Platform
 from serving.proto import adfeast_pb2 as pb
 from streaming.kafka_admin import ensure_topics
 

@@ -11,15 +11,15 @@ import psutil
 from rich.console import Console
 
 from adfeast.clock import Clock, SystemClock
-from adfeast.definitions import Definitions
-from adfeast.events import CLICKS, IMPRESSIONS
+from adfeast.contract.definitions import Definitions
+from adfeast.contract.events import CLICKS, IMPRESSIONS
+from adfeast.contract.snapshots import TOPIC as SNAPSHOTS
 from adfeast.settings import Settings
-from adfeast.snapshots import TOPIC as SNAPSHOTS
-from demo.open_bandit import OpenBandit
-from demo.replay import Replayed
-from demo.results import Report
+from demo.report.results import Report
 from demo.stage import Stage
-from infra.local.platform import Platform
+from demo.traffic.open_bandit import OpenBandit
+from demo.traffic.replay import Replayed
+from infra.local.platform.platform import Platform
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from demo.errors import StepFailed
-from demo.results import Fact, Report, Step
+from demo.report.results import Fact, Report, Step
 
 POLL_S = 0.25
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from demo.results import Report
+from demo.report.results import Report
 from demo.run import Days, Run, begin
-from demo.steps import feedback, learning, platform
-from infra.local.platform import DEFAULT_HOME
+from demo.steps import feedback, learning
+from demo.steps import ground as platform
+from infra.local.platform.platform import DEFAULT_HOME
 
 
 def tell(console: Console, home: Path = DEFAULT_HOME, days: Days | None = None, keep_up: bool = False) -> Report:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 from adfeast.settings import settings_file
-from infra.local.platform import Platform
+from infra.local.platform.platform import Platform
 
 LEARNT = ("state", "lake", "artifacts")
 

@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adfeast.clock import Clock, SystemClock
-from adfeast.feast_registry import load_definitions
-from adfeast.model_names import OUTPUT, REGISTERED_MODEL, SIGNATURE_PARAMETER, triton_model
+from adfeast.contract.model_names import OUTPUT, REGISTERED_MODEL, SIGNATURE_PARAMETER, triton_model
+from adfeast.contract.signature import TENSORS, Signature
+from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings
-from adfeast.signature import TENSORS, Signature
-from registry import history, models
+from registry import journal as history
+from registry import versions as models
 from registry.errors import DeployFailed
 
 log = logging.getLogger(__name__)

@@ -9,12 +9,12 @@ import hashlib
 import json
 from typing import Any
 
-from adfeast.definitions import Definitions, View
+from adfeast.contract.definitions import Definitions, View
+from adfeast.contract.events import EVENT_ID, EVENT_TIME, dead_letter_topic
+from adfeast.contract.snapshots import SCHEMA as SNAPSHOT
+from adfeast.contract.snapshots import TOPIC as SNAPSHOTS
 from adfeast.errors import DefinitionError
-from adfeast.events import EVENT_ID, EVENT_TIME, dead_letter_topic
 from adfeast.settings import ROOT, Settings
-from adfeast.snapshots import SCHEMA as SNAPSHOT
-from adfeast.snapshots import TOPIC as SNAPSHOTS
 
 Plan = dict[str, Any]
 FEATURES, ARCHIVE = "features", "archive"

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from adfeast.clock import Clock, SystemClock
-from adfeast.feast_registry import load_definitions
+from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings
 from streaming.errors import NotCaughtUp
 from streaming.flink_rest import FlinkRest
 from streaming.kafka_admin import Offsets, committed_offsets, end_offsets
 from streaming.plan import ARCHIVE, FEATURES, features_topic, stream_views
-from streaming.redis_writer import writer_group
+from streaming.redis_writer.writer import writer_group
 
 POLL_S = 0.1
 # A watermark follows the message that moved it within 200 ms (Flink's interval); what it lets expire is written before

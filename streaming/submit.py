@@ -126,7 +126,7 @@ def _run(request: Plan, settings: Settings) -> None:
     }
     python = ROOT / ".local" / "env" / "flink" / "bin" / "python"
     run = subprocess.run(
-        [str(python), "-m", "streaming.job", str(file)],
+        [str(python), "-m", "streaming.jobs.start", str(file)],
         capture_output=True,
         text=True,
         check=False,

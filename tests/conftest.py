@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from adfeast.settings import Settings
-from infra.local.platform import Platform
+from infra.local.platform.platform import Platform
 
 
 @pytest.fixture(scope="session")

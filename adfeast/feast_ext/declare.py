@@ -21,9 +21,9 @@ from feast.aggregation import Aggregation
 from feast.data_format import AvroFormat
 from feast.types import Array, FeastType, Float32, Float64, Int64, String
 
+from adfeast.contract.events import EVENT_ID, EVENT_TIME
 from adfeast.errors import DefinitionError
-from adfeast.events import EVENT_ID, EVENT_TIME
-from adfeast.feast_registry import TIERS
+from adfeast.feast_ext.registry import TIERS
 from adfeast.settings import Settings, load_settings
 
 ROLES = ("dense", "sparse", "list", "embedding")

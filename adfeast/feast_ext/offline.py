@@ -25,7 +25,7 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.types import from_feast_to_pyarrow_type
 from pydantic import Field, StrictStr
 
-from adfeast.feast_ext.lake import open_table
+from adfeast.lake import open_table
 from adfeast.settings import Settings, load_settings
 
 TIME = pa.timestamp("us", tz="UTC")

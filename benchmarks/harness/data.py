@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from feast import FeatureStore
 
-from adfeast.definitions import Definitions, Feature
-from adfeast.ids import hash_id
-from adfeast.signature import AD, USER
+from adfeast.contract.definitions import Definitions, Feature
+from adfeast.contract.ids import hash_id
+from adfeast.contract.signature import AD, USER
 
 ID_SPACE = 1 << 60  # where `hash_id` puts strings
 CONTEXTS = 64

@@ -20,9 +20,9 @@ from feast.infra.online_stores.helpers import _mmh3
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
-from adfeast.definitions import Definitions, View
+from adfeast.contract.definitions import Definitions, View
+from adfeast.contract.signature import AD, DTYPES, TENSORS, USER, Signature
 from adfeast.settings import Settings
-from adfeast.signature import AD, DTYPES, TENSORS, USER, Signature
 from benchmarks.harness.data import ID_SPACE, Population
 from benchmarks.harness.load import Load
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 
-from adfeast.feast_registry import load_definitions
+from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings
 from registry.deploy import DEFAULT_FLAVOUR, deploy
-from registry.models import register
-from training.export import export
-from training.models.core import Served
-from training.models.dlrm import dlrm
-from training.models.head import Head
+from registry.versions import register
+from training.export.flavours import export
+from training.model.core import Served
+from training.model.head import Head
+from training.model.kinds.dlrm import dlrm
 
 KIND = "dlrm"
 CLICK_RATE = 0.01

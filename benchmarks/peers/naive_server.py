@@ -24,12 +24,12 @@ import pandas as pd
 import tritonclient.http as triton
 from kafka import KafkaProducer
 
+from adfeast.contract.ids import MISSING_ID, hash_id
+from adfeast.contract.model_names import OUTPUT, SIGNATURE_PARAMETER
+from adfeast.contract.signature import AD, TENSORS, USER, Input, Signature
+from adfeast.feast_ext.registry import load_definitions
 from adfeast.feast_ext.store import open_store
-from adfeast.feast_registry import load_definitions
-from adfeast.ids import MISSING_ID, hash_id
-from adfeast.model_names import OUTPUT, SIGNATURE_PARAMETER
 from adfeast.settings import Settings, load_settings
-from adfeast.signature import AD, TENSORS, USER, Input, Signature
 from benchmarks.peers import TOPIC
 from serving.proto import adfeast_pb2 as pb
 from serving.proto import adfeast_pb2_grpc

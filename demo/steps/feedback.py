@@ -8,20 +8,21 @@ from datetime import date, timedelta
 from functools import partial
 
 from adfeast.clock import to_datetime, to_ms
-from adfeast.events import EVENT_TIME
+from adfeast.contract.events import EVENT_TIME
+from adfeast.contract.signature import AD, USER
 from adfeast.feast_ext.store import open_store
-from adfeast.signature import AD, USER
-from demo import history, judge
-from demo.archive import PATIENCE_S, wait_archived
-from demo.freshness import FreshnessProbe
-from demo.open_bandit import Auction
-from demo.replay import Replay, Replayed
+from demo.report import judge
 from demo.run import Run, midnight
+from demo.traffic import publish as history
+from demo.traffic.archive import PATIENCE_S, wait_archived
+from demo.traffic.freshness import FreshnessProbe
+from demo.traffic.open_bandit import Auction
+from demo.traffic.replay import Replay, Replayed
 from streaming.marks import advance
 from streaming.plan import make_plan
 from streaming.progress import wait_features
 from streaming.submit import submit
-from training import materialize as scheduled
+from training.data import materialize as scheduled
 
 QUIET = timedelta(hours=2)  # longer than every window: whoever was silent for so long must read zero
 

@@ -9,20 +9,21 @@ from pathlib import Path
 import grpc
 
 from adfeast.clock import to_datetime
-from adfeast.events import REQUEST_ID
-from adfeast.model_names import triton_model
-from adfeast.signature import USER
-from demo import judge
-from demo.archive import click_rate
-from demo.open_bandit import Auction
-from demo.replay import request_of
-from demo.results import Compared, Percentiles
+from adfeast.contract.events import REQUEST_ID
+from adfeast.contract.model_names import triton_model
+from adfeast.contract.signature import USER
+from demo.report import judge
+from demo.report.results import Compared, Percentiles
 from demo.run import Run, midnight
 from demo.stage import wait_until
-from registry import deploy, models
+from demo.traffic.archive import click_rate
+from demo.traffic.open_bandit import Auction
+from demo.traffic.replay import request_of
+from registry import deploy
+from registry import versions as models
 from serving.proto import adfeast_pb2_grpc
-from training import bootstrap, train, validate
-from training.jobs import label_join
+from training.data import label_join, validate
+from training.model import bootstrap, train
 
 BEST = 5  # candidates shown of a compared request
 SWITCH_S = 30.0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 
+from adfeast.contract.events import CLICKS, IMPRESSIONS, dead_letter_topic
+from adfeast.contract.snapshots import TOPIC as SNAPSHOTS
 from adfeast.errors import DefinitionError
-from adfeast.events import CLICKS, IMPRESSIONS, dead_letter_topic
-from adfeast.feast_registry import load_definitions
+from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings
-from adfeast.snapshots import TOPIC as SNAPSHOTS
 from streaming.kafka_admin import ensure_topics
 from streaming.plan import features_topic, late_topic, stream_views
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from feast import FeatureStore
 
-from adfeast.definitions import Definitions, Feature, View
+from adfeast.contract.definitions import Definitions, Feature, View
 
 
 def value(feature: Feature, rng: random.Random) -> Any:

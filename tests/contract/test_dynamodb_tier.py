@@ -11,7 +11,7 @@ import pytest
 
 from adfeast.settings import Settings
 from serving.errors import StoreUnavailable
-from serving.reader.dynamodb_tier import DynamoDBTier, Items
+from serving.features.dynamodb import DynamoDBTier, Items
 
 ROWS = 60
 ROW_BYTES = 350_000  # 60 of them are more than the 16 MB of one BatchGetItem, so some come back as UnprocessedKeys

@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 from feast import FeatureStore
 
-from adfeast.definitions import Definitions
-from adfeast.events import EVENT_TIME
+from adfeast.contract.definitions import Definitions
+from adfeast.contract.events import EVENT_TIME
 from adfeast.feast_ext.errors import TierError
+from adfeast.feast_ext.registry import load_definitions
 from adfeast.feast_ext.store import apply, open_store
-from adfeast.feast_registry import load_definitions
 from adfeast.settings import Settings
 from tests.contract.feature_rows import rows
 

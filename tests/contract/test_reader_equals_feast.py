@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 from adfeast.clock import ManualClock, to_ms
-from adfeast.definitions import Definitions
+from adfeast.contract.definitions import Definitions
+from adfeast.contract.ids import MISSING_ID, hash_id
+from adfeast.contract.signature import AD, REQUEST, USER, Input, Signature
+from adfeast.contract.snapshots import Status
+from adfeast.feast_ext.registry import load_definitions
 from adfeast.feast_ext.store import open_store
-from adfeast.feast_registry import load_definitions
-from adfeast.ids import MISSING_ID, hash_id
 from adfeast.settings import Settings
-from adfeast.signature import AD, REQUEST, USER, Input, Signature
-from adfeast.snapshots import Status
-from serving.reader.columns import Features, Rows
-from serving.reader.plan import compile_plan
-from serving.reader.reader import FeatureReader
+from serving.features.columns import Features, Rows
+from serving.features.plan import compile_plan
+from serving.features.reader import FeatureReader
 from tests.contract.feature_rows import fill, rows
 
 MOMENT = datetime(2019, 11, 24, 10, 0, 0, 123000, UTC)

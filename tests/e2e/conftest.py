@@ -13,16 +13,16 @@ import pytest
 from feast import FeatureStore
 from rich.console import Console
 
-from adfeast.definitions import Definitions
+from adfeast.contract.definitions import Definitions
+from adfeast.contract.snapshots import SnapshotCodec
+from adfeast.feast_ext.registry import load_definitions
 from adfeast.feast_ext.store import open_store
-from adfeast.feast_registry import load_definitions
 from adfeast.settings import ROOT, Settings, load_settings
-from adfeast.snapshots import SnapshotCodec
 from demo import story
-from demo.download import fetch
-from demo.open_bandit import OpenBandit, read
 from demo.run import Days
-from infra.local.platform import Platform
+from demo.traffic.download import fetch
+from demo.traffic.open_bandit import OpenBandit, read
+from infra.local.platform.platform import Platform
 
 DAYS = Days(
     history=(date(2019, 11, 24), date(2019, 11, 24)), replayed=(date(2019, 11, 25), date(2019, 11, 25)), judged=None

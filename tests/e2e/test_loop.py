@@ -17,18 +17,18 @@ import pytest
 import requests
 
 from adfeast.clock import to_ms
-from adfeast.definitions import View
-from adfeast.events import EVENT_TIME, REQUEST_ID
-from adfeast.model_names import OUTPUT, SIGNATURE_PARAMETER, triton_model
-from adfeast.signature import AD, TENSORS, USER, Signature
-from adfeast.snapshots import TOPIC, Snapshot, Status, Tensors
-from demo.replay import request_of
+from adfeast.contract.definitions import View
+from adfeast.contract.events import EVENT_TIME, REQUEST_ID
+from adfeast.contract.model_names import OUTPUT, SIGNATURE_PARAMETER, triton_model
+from adfeast.contract.signature import AD, TENSORS, USER, Signature
+from adfeast.contract.snapshots import TOPIC, Snapshot, Status, Tensors
+from demo.traffic.replay import request_of
 from serving.proto import adfeast_pb2 as pb
 from serving.proto import adfeast_pb2_grpc
 from streaming import progress
 from tests.e2e.conftest import ADDED, DAYS, Loop
 from tests.e2e.windows import assert_windows
-from training.dataset import Part, TrainingSet
+from training.model.dataset import Part, TrainingSet
 
 PAIRS = 200
 SEED = 7

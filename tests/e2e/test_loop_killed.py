@@ -9,17 +9,17 @@ from functools import partial
 import pyarrow.dataset as ds
 
 from adfeast.clock import to_ms
-from adfeast.events import CLICKS, EVENT_ID, IMPRESSIONS, REQUEST_ID
-from adfeast.snapshots import TOPIC
-from demo.replay import Replay
+from adfeast.contract.events import CLICKS, EVENT_ID, IMPRESSIONS, REQUEST_ID
+from adfeast.contract.snapshots import TOPIC
 from demo.run import midnight
 from demo.steps.learning import LABEL_WINDOW
+from demo.traffic.replay import Replay
 from streaming import progress
 from streaming.marks import advance
 from streaming.plan import make_plan
 from tests.e2e.conftest import DAYS, Loop
 from tests.e2e.windows import assert_windows
-from training.jobs import label_join
+from training.data import label_join
 
 DAY = date(2019, 11, 26)
 AUCTIONS = 4000

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from adfeast.clock import to_ms
-from adfeast.events import CLICKS, EVENT_TIME, IMPRESSIONS
-from demo.judge import online
-from demo.open_bandit import Auction
+from adfeast.contract.events import CLICKS, EVENT_TIME, IMPRESSIONS
+from demo.report.judge import online
 from demo.run import midnight
+from demo.traffic.open_bandit import Auction
 from streaming import marks, progress
 from streaming.plan import make_plan
 from tests.e2e.conftest import DAYS, Loop

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adfeast.model_names import OUTPUT, PRODUCTION_ALIAS, REGISTERED_MODEL, SIGNATURE_PARAMETER, triton_model
+from adfeast.contract.model_names import OUTPUT, PRODUCTION_ALIAS, REGISTERED_MODEL, SIGNATURE_PARAMETER, triton_model
+from adfeast.contract.signature import DTYPES, TENSORS, Signature
+from adfeast.contract.snapshots import Tensors
 from adfeast.settings import Settings
-from adfeast.signature import DTYPES, TENSORS, Signature
-from adfeast.snapshots import Tensors
 
 MODEL = """
 import zlib

@@ -15,15 +15,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from adfeast import snapshots
 from adfeast.clock import to_ms
-from adfeast.definitions import Definitions
-from adfeast.events import CLICKS, EVENT_ID, EVENT_TIME, IMPRESSION_ID, IMPRESSIONS, REQUEST_ID
-from adfeast.feast_ext.lake import filesystem
+from adfeast.contract import snapshots
+from adfeast.contract.definitions import Definitions
+from adfeast.contract.events import CLICKS, EVENT_ID, EVENT_TIME, IMPRESSION_ID, IMPRESSIONS, REQUEST_ID
+from adfeast.contract.signature import DTYPES, TENSORS
+from adfeast.contract.snapshots import Snapshot, SnapshotCodec, Tensors
+from adfeast.lake import filesystem
 from adfeast.settings import Settings
-from adfeast.signature import DTYPES, TENSORS
-from adfeast.snapshots import Snapshot, SnapshotCodec, Tensors
-from demo.open_bandit import COLUMNS
+from demo.traffic.open_bandit import COLUMNS
 
 DAY = datetime(2019, 11, 28, tzinfo=UTC)
 WINDOW = timedelta(minutes=30)

@@ -15,18 +15,17 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from adfeast.clock import ManualClock, to_ms
-from adfeast.definitions import Definitions
-from adfeast.events import CLICKS, EVENT_ID, EVENT_TIME, IMPRESSION_ID, IMPRESSIONS, REQUEST_ID
-from adfeast.feast_ext.lake import filesystem, open_table, parquet_files
+from adfeast.contract.definitions import Definitions
+from adfeast.contract.events import CLICKS, EVENT_ID, EVENT_TIME, IMPRESSION_ID, IMPRESSIONS, REQUEST_ID
+from adfeast.contract.ids import hash_id
+from adfeast.contract.signature import TENSORS
+from adfeast.feast_ext.registry import load_definitions
 from adfeast.feast_ext.store import apply, open_store
-from adfeast.feast_registry import load_definitions
-from adfeast.ids import hash_id
+from adfeast.lake import filesystem, open_table, parquet_files
 from adfeast.settings import Settings
-from adfeast.signature import TENSORS
 from tests.integration.small_lake import DAY, WINDOW, SmallLake, write_lake
-from training import materialize, validate
+from training.data import label_join, materialize, validate
 from training.errors import NothingToLabel, ValidationFailed
-from training.jobs import label_join
 
 END = DAY + timedelta(days=1)
 CLOCK = ManualClock(to_ms(END + timedelta(hours=2)))

@@ -10,20 +10,21 @@ from tritonclient.http import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
 from adfeast.clock import ManualClock
+from adfeast.contract.model_names import OUTPUT, SIGNATURE_PARAMETER, triton_model
+from adfeast.contract.signature import TENSORS, Signature
+from adfeast.contract.snapshots import Tensors
 from adfeast.errors import SignatureMismatch
-from adfeast.feast_registry import load_definitions
-from adfeast.model_names import OUTPUT, SIGNATURE_PARAMETER, triton_model
+from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings
-from adfeast.signature import TENSORS, Signature
-from adfeast.snapshots import Tensors
-from registry import history, models
+from registry import journal as history
+from registry import versions as models
 from registry.deploy import deploy
 from registry.errors import ArtifactError, DeployFailed, UnknownVersion
-from training.bootstrap import constant
-from training.export import FLAVOURS, TOLERANCE, export, logit_change, random_rows
-from training.models.core import Served, predict
-from training.models.dlrm import dlrm
-from training.models.head import Head
+from training.export.flavours import FLAVOURS, TOLERANCE, export, logit_change, random_rows
+from training.model.bootstrap import constant
+from training.model.core import Served, predict
+from training.model.head import Head
+from training.model.kinds.dlrm import dlrm
 
 RATE = 0.0125
 

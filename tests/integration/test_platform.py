@@ -17,18 +17,18 @@ import pytest
 import redis
 from click.testing import CliRunner, Result
 
-from adfeast.cli.main import main
-from adfeast.feast_registry import load_definitions
-from adfeast.model_names import OUTPUT
+from adfeast.contract.model_names import OUTPUT
+from adfeast.contract.signature import TENSORS, Input, Signature
+from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings, load_settings
-from adfeast.signature import TENSORS, Input, Signature
+from cli.main import main
 from infra.local.errors import PartFailed, PlatformError
-from infra.local.home import Home
-from infra.local.part import Part
 from infra.local.parts.dynamodb import local_client
-from infra.local.platform import OPTIONAL, Platform
-from infra.local.supervision import leftovers
-from infra.local.web import ask
+from infra.local.platform.home import Home
+from infra.local.platform.part import Part
+from infra.local.platform.platform import OPTIONAL, Platform
+from infra.local.platform.supervision import leftovers
+from infra.local.platform.web import ask
 from streaming.kafka_admin import admin, ensure_topics
 from tests.integration.echo_model import write_model
 

@@ -15,8 +15,8 @@ import pytest
 from confluent_kafka import Producer
 
 from adfeast.clock import ManualClock
-from adfeast.definitions import View
-from adfeast.events import EVENT_ID, EVENT_TIME
+from adfeast.contract.definitions import View
+from adfeast.contract.events import EVENT_ID, EVENT_TIME
 from adfeast.feast_ext.store import open_store
 from streaming.kafka_admin import end_offsets
 from streaming.marks import advance, decode_mark, heartbeat

@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from adfeast.events import EVENT_ID, EVENT_TIME
+from adfeast.contract.events import EVENT_ID, EVENT_TIME
 
 START = 1_574_500_000_123
 LONG_PAUSES = (400_000, 1_800_000, 1_800_001, 4_000_000)

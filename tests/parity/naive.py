@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adfeast.definitions import Aggregation, View
-from adfeast.events import EVENT_ID, EVENT_TIME
+from adfeast.contract.definitions import Aggregation, View
+from adfeast.contract.events import EVENT_ID, EVENT_TIME
 
 Event = Mapping[str, Any]
 Values = dict[str, float]

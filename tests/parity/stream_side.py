@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from adfeast.definitions import Definitions
-from adfeast.events import EVENT_TIME, EventCodec
-from adfeast.feast_registry import load_definitions
+from adfeast.contract.definitions import Definitions
+from adfeast.contract.events import EVENT_TIME, EventCodec
+from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings
-from infra.local.platform import Platform
+from infra.local.platform.platform import Platform
 from streaming.kafka_admin import end_offsets
 from streaming.plan import Plan, make_plan
 from streaming.submit import submit

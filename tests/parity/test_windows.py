@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from adfeast.events import EVENT_ID, EVENT_TIME
+from adfeast.contract.events import EVENT_ID, EVENT_TIME
 from streaming.marks import advance
 from streaming.progress import wait_features
 from tests.parity.generated import START, stream

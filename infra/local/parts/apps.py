@@ -11,9 +11,9 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from infra.local.errors import NotReady
-from infra.local.home import Home, program
-from infra.local.part import Part
-from infra.local.ports import Ports
+from infra.local.platform.home import Home, program
+from infra.local.platform.part import Part
+from infra.local.platform.ports import Ports
 from streaming.errors import StreamingError
 from streaming.kafka_admin import assigned_partitions
 
@@ -47,7 +47,7 @@ def redis_writer(home: Home, ports: Ports, project: str) -> Part:
     bootstrap = f"127.0.0.1:{ports.get('kafka')}"
 
     def check() -> None:
-        from streaming.redis_writer import writer_group
+        from streaming.redis_writer.writer import writer_group
 
         group = writer_group(project)
         try:

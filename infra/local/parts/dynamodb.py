@@ -9,9 +9,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local.errors import NotReady
-from infra.local.home import Home, jars, java, log4j
-from infra.local.part import Part
-from infra.local.ports import Ports
+from infra.local.platform.home import Home, jars, java, log4j
+from infra.local.platform.part import Part
+from infra.local.platform.ports import Ports
 
 REGION = "us-east-1"
 # The local servers accept any key; a program of the loop must not find a real one instead.

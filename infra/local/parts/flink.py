@@ -12,10 +12,10 @@ from pathlib import Path
 import yaml
 
 from infra.local.errors import NotReady
-from infra.local.home import Home, jars, java, log4j, site_packages
-from infra.local.part import Part
-from infra.local.ports import Ports
-from infra.local.web import ask
+from infra.local.platform.home import Home, jars, java, log4j, site_packages
+from infra.local.platform.part import Part
+from infra.local.platform.ports import Ports
+from infra.local.platform.web import ask
 
 SLOTS = 4
 HEAP_MB, DIRECT_MB, NETWORK_MB = 896, 128, 128

@@ -8,9 +8,9 @@ import uuid
 from collections.abc import Callable
 
 from infra.local.errors import NotReady, PlatformError
-from infra.local.home import Home, jars, java, log4j
-from infra.local.part import Part
-from infra.local.ports import Ports
+from infra.local.platform.home import Home, jars, java, log4j
+from infra.local.platform.part import Part
+from infra.local.platform.ports import Ports
 from streaming.errors import StreamingError
 from streaming.kafka_admin import admin
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from infra.local.home import Home, program
-from infra.local.part import Part
-from infra.local.ports import Ports
-from infra.local.web import ask
+from infra.local.platform.home import Home, program
+from infra.local.platform.part import Part
+from infra.local.platform.ports import Ports
+from infra.local.platform.web import ask
 
 
 def mlflow(home: Home, ports: Ports) -> Part:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local.errors import NotReady
-from infra.local.home import Home, program
-from infra.local.part import Part
 from infra.local.parts.dynamodb import KEYS, REGION, local_client
-from infra.local.ports import Ports
+from infra.local.platform.home import Home, program
+from infra.local.platform.part import Part
+from infra.local.platform.ports import Ports
 
 BUCKET = "adfeast-lake"
 

@@ -6,10 +6,10 @@ import os
 import subprocess
 from pathlib import Path
 
-from infra.local.home import Home, environment, site_packages
-from infra.local.part import Part
-from infra.local.ports import Ports
-from infra.local.web import ask
+from infra.local.platform.home import Home, environment, site_packages
+from infra.local.platform.part import Part
+from infra.local.platform.ports import Ports
+from infra.local.platform.web import ask
 
 
 def _link(link: Path, target: Path) -> None:

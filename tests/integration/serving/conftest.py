@@ -9,12 +9,12 @@ from typing import Any
 import grpc
 import pytest
 
-from adfeast.definitions import Definitions
+from adfeast.contract.definitions import Definitions
+from adfeast.contract.signature import AD, USER, Signature
+from adfeast.feast_ext.registry import load_definitions
 from adfeast.feast_ext.store import open_store
-from adfeast.feast_registry import load_definitions
 from adfeast.settings import Settings
-from adfeast.signature import AD, USER, Signature
-from infra.local.platform import Platform
+from infra.local.platform.platform import Platform
 from serving.proto import adfeast_pb2 as pb
 from serving.proto import adfeast_pb2_grpc as pb_grpc
 from tests.contract.feature_rows import fill

@@ -11,11 +11,11 @@ import grpc
 import pytest
 
 from adfeast.clock import to_ms
-from adfeast.definitions import Definitions
-from adfeast.events import CLICKS, EVENT_ID, EVENT_TIME, IMPRESSIONS, EventCodec
+from adfeast.contract.definitions import Definitions
+from adfeast.contract.events import CLICKS, EVENT_ID, EVENT_TIME, IMPRESSIONS, EventCodec
+from adfeast.contract.signature import USER
 from adfeast.settings import Settings
-from adfeast.signature import USER
-from infra.local.platform import Platform
+from infra.local.platform.platform import Platform
 from serving.proto import adfeast_pb2 as pb
 from tests.integration.serving.calls import (
     CODES,

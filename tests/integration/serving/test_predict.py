@@ -8,13 +8,13 @@ import grpc
 import numpy as np
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from adfeast import snapshots
 from adfeast.clock import to_ms
-from adfeast.ids import hash_id
+from adfeast.contract import snapshots
+from adfeast.contract.ids import hash_id
+from adfeast.contract.signature import AD, REQUEST, Signature
+from adfeast.contract.snapshots import Snapshot, SnapshotCodec, Status
 from adfeast.settings import Settings
-from adfeast.signature import AD, REQUEST, Signature
-from adfeast.snapshots import Snapshot, SnapshotCodec, Status
-from infra.local.platform import Platform
+from infra.local.platform.platform import Platform
 from serving.proto import adfeast_pb2 as pb
 from tests.integration.echo_model import Registry, scores
 from tests.integration.serving.calls import (

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from adfeast.definitions import Definitions
-from adfeast.feast_registry import _parse
+from adfeast.contract.definitions import Definitions
+from adfeast.feast_ext.registry import _parse
 from adfeast.settings import ROOT
-from demo.download import fetch
-from demo.open_bandit import OpenBandit, read
+from demo.traffic.download import fetch
+from demo.traffic.open_bandit import OpenBandit, read
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from adfeast.definitions import Definitions, Feature, Service, View
-from adfeast.signature import AD, USER, Role
-from serving.reader.plan import DYNAMODB, REDIS, Plan, compile_plan
+from adfeast.contract.definitions import Definitions, Feature, Service, View
+from adfeast.contract.signature import AD, USER, Role
+from serving.features.plan import DYNAMODB, REDIS, Plan, compile_plan
 
 SERVICE = "service"
 

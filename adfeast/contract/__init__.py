@@ -1,0 +1,1 @@
+"""What passes between the parts: definitions, signatures, events, snapshots, ids and names."""

@@ -1,0 +1,203 @@
+"""Reads the Feast registry into `Definitions`.
+
+Reads the protos straight from the SQL registry's rows: 80 ms a process instead of the 7 s that `import feast` takes.
+Features of a view stand sorted by name, because Feast keeps a stream view's features in a set.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import json
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, TypeVar
+
+from adfeast.contract.definitions import Aggregation, Definitions, Feature, Service, View
+from adfeast.contract.signature import TENSORS
+from adfeast.errors import DefinitionError
+from adfeast.settings import Settings
+
+TIERS = ("redis", "dynamodb")
+VALUE_TYPES = {
+    "STRING": "string",
+    "INT32": "int64",
+    "INT64": "int64",
+    "FLOAT": "float32",
+    "DOUBLE": "float64",
+    "INT64_LIST": "int64_list",
+    "FLOAT_LIST": "float32_list",
+}
+
+
+def load_definitions(settings: Settings) -> Definitions:
+    """Reads what `feast apply` wrote.
+
+    Raises:
+        DefinitionError: the registry is empty, or a view or feature lacks a tag; the message names it.
+    """
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.exc import OperationalError
+
+    engine = create_engine(settings.registry_url)
+
+    def rows(table: str, column: str) -> list[bytes]:
+        with engine.connect() as connection:
+            query = text(f"SELECT {column} FROM {table} WHERE project_id = :p")  # noqa: S608 (constants)
+            return [bytes(r[0]) for r in connection.execute(query, {"p": settings.project})]
+
+    try:
+        raw = {
+            "entities": rows("entities", "entity_proto"),
+            "data_sources": rows("data_sources", "data_source_proto"),
+            "feature_views": rows("feature_views", "feature_view_proto"),
+            "stream_feature_views": rows("stream_feature_views", "feature_view_proto"),
+            "feature_services": rows("feature_services", "feature_service_proto"),
+        }
+    except OperationalError as error:
+        raise DefinitionError(
+            f"no Feast registry at {settings.registry_url}: run `feast apply` in feature_repo/"
+        ) from error
+    finally:
+        engine.dispose()
+    if not raw["feature_services"]:
+        raise DefinitionError(f"the registry {settings.registry_url} has no feature service: run `feast apply`")
+    return _parse(settings.project, raw)
+
+
+def _parse(project: str, raw: dict[str, list[bytes]]) -> Definitions:
+    with feast_protos():
+        from feast.protos.feast.core.DataSource_pb2 import DataSource
+        from feast.protos.feast.core.Entity_pb2 import Entity
+        from feast.protos.feast.core.FeatureService_pb2 import FeatureService
+        from feast.protos.feast.core.FeatureView_pb2 import FeatureView
+        from feast.protos.feast.core.StreamFeatureView_pb2 import StreamFeatureView
+
+    # Feast adds an entity of its own, named with underscores, for views without one.
+    declared = [e.spec for e in map(Entity.FromString, raw["entities"]) if not e.spec.name.startswith("__")]
+    entities = {spec.name: spec.join_key for spec in declared}
+    sources = [DataSource.FromString(b) for b in raw["data_sources"]]
+    views: dict[str, View] = {}
+    events: dict[str, dict[str, Any]] = {}
+    for data in raw["feature_views"]:
+        spec = FeatureView.FromString(data).spec
+        views[spec.name] = _view(spec, "batch", entities)
+    for data in raw["stream_feature_views"]:
+        spec = StreamFeatureView.FromString(data).spec
+        view = views[spec.name] = _view(spec, "stream", entities)
+        schema = json.loads(spec.stream_source.kafka_options.message_format.avro_format.schema_json)
+        if events.setdefault(view.topic, schema) != schema:
+            raise DefinitionError(f"topic {view.topic!r} has two schemas; view {view.name!r} declares the second")
+    services = {}
+    for data in raw["feature_services"]:
+        spec = FeatureService.FromString(data).spec
+        taken = tuple((p.feature_view_name, tuple(c.name for c in p.feature_columns)) for p in spec.features)
+        services[spec.name] = Service(spec.name, taken, dict(spec.tags).get("request_source", ""))
+    computed = {v.table for v in views.values()}
+    return Definitions(
+        project=project,
+        entities=entities,
+        views=views,
+        events=events,
+        request_sources={
+            s.name: tuple(_feature(f, s.name) for f in s.request_data_options.schema)
+            for s in sources
+            if s.type == DataSource.REQUEST_SOURCE
+        },
+        services=services,
+        tables={
+            s.name: s.file_options.uri
+            for s in sources
+            if s.type == DataSource.BATCH_FILE and s.file_options.uri not in computed
+        },
+    )
+
+
+def _view(spec: Any, kind: Literal["batch", "stream"], entities: dict[str, str]) -> View:
+    tags = dict(spec.tags)
+    for tag in ("tier", "max_age_seconds"):
+        if tag not in tags:
+            raise DefinitionError(f"view {spec.name!r} has no tag {tag!r}: declare it with batch_view or stream_view")
+    if tags["tier"] not in TIERS:
+        raise DefinitionError(f"view {spec.name!r} has tier {tags['tier']!r}, which is not one of {', '.join(TIERS)}")
+    if len(spec.entities) != 1 or spec.entities[0] not in entities:
+        raise DefinitionError(f"view {spec.name!r} has entities {list(spec.entities)}: a view has exactly one")
+    entity = spec.entities[0]
+    return View(
+        name=spec.name,
+        kind=kind,
+        entity=entity,
+        join_key=entities[entity],
+        tier=tags["tier"],
+        max_age_s=_number(int, tags, "max_age_seconds", f"view {spec.name!r}"),
+        features=tuple(
+            sorted((_feature(f, spec.name) for f in spec.features if f.name != entities[entity]), key=lambda f: f.name)
+        ),
+        table=spec.batch_source.file_options.uri,
+        query=dict(spec.batch_source.tags).get("query", "") if kind == "batch" else "",
+        topic=spec.stream_source.kafka_options.topic if kind == "stream" else "",
+        aggregations=tuple(
+            Aggregation(a.name, a.function, a.column, a.time_window.seconds, a.slide_interval.seconds)
+            for a in sorted(getattr(spec, "aggregations", ()), key=lambda a: a.name)
+        ),
+        description=spec.description,
+    )
+
+
+def _feature(spec: Any, owner: str) -> Feature:
+    with feast_protos():
+        from feast.protos.feast.types.Value_pb2 import ValueType
+
+    tags = dict(spec.tags)
+    kind = ValueType.Enum.Name(spec.value_type)
+    if "role" not in tags:
+        raise DefinitionError(f"feature {spec.name!r} of {owner!r} has no tag 'role': declare it with feature(...)")
+    if kind not in VALUE_TYPES:
+        raise DefinitionError(f"feature {spec.name!r} of {owner!r} has type {kind}; known: {', '.join(VALUE_TYPES)}")
+    if tags["role"] not in TENSORS:
+        raise DefinitionError(
+            f"feature {spec.name!r} of {owner!r} has role {tags['role']!r}, which is not one of {', '.join(TENSORS)}"
+        )
+    what = f"feature {spec.name!r} of {owner!r}"
+    return Feature(
+        name=spec.name,
+        dtype=VALUE_TYPES[kind],
+        role=tags["role"],
+        width=_number(int, tags, "max_len" if tags["role"] == "list" else "dim", what, 1),
+        hash_size=_number(int, tags, "hash_size", what, 0),
+        transform=tags.get("transform", "none"),
+        default=_number(float, tags, "default", what, 0.0),
+        description=spec.description,
+    )
+
+
+N = TypeVar("N", int, float)
+
+
+def _number(kind: type[N], tags: dict[str, str], tag: str, owner: str, missing: N | None = None) -> N:
+    if tag not in tags and missing is not None:
+        return missing
+    try:
+        return kind(tags[tag])
+    except ValueError as error:
+        raise DefinitionError(f"{owner} has {tag} {tags[tag]!r}, which is not a number") from error
+
+
+@contextmanager
+def feast_protos() -> Iterator[None]:
+    """Lets `feast.protos` be imported without running `feast/__init__.py`, which takes 7 s."""
+    if "feast" in sys.modules:
+        yield
+        return
+    spec = importlib.machinery.PathFinder.find_spec("feast")
+    if spec is None:
+        raise DefinitionError("feast is not installed in this environment")
+    stub = types.ModuleType("feast")
+    stub.__path__ = list(spec.submodule_search_locations or [])
+    sys.modules["feast"] = stub
+    try:
+        yield
+    finally:
+        del sys.modules["feast"]

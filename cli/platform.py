@@ -1,0 +1,98 @@
+"""`adfeast up`, `down`, `status`, `logs`, `start`, `stop`: the platform on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from datetime import timedelta
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from adfeast.settings import settings_file
+from infra.local.platform.platform import LOG_LINES, Platform
+
+
+def _platform(parts: Sequence[str] | None = None) -> Platform:
+    """The platform that owns the settings file of this process."""
+    return Platform(settings_file().parent, parts)
+
+
+def _ready(name: str, seconds: float) -> None:
+    click.echo(f"  {name:<18} ready after {seconds:5.1f} s")
+
+
+@click.command()
+@click.option("--part", "parts", multiple=True, help="Only this part (may be repeated).")
+@click.option("--s3", is_flag=True, help="Also an S3 endpoint, which then holds the lake (in memory).")
+def up(parts: tuple[str, ...], s3: bool) -> None:
+    """Start the parts that do not run and wait until each is ready."""
+    platform = _platform(parts or None)
+    if s3:
+        platform = _platform([*platform.wanted, "s3"])
+    click.echo(f"starting {len(platform.wanted)} parts in {platform.home.root}")
+    platform.up(_ready)
+    click.echo(f"settings written to {platform.home.settings_file}")
+
+
+@click.command()
+def down() -> None:
+    """Stop every part; data stay."""
+    platform = _platform()
+    for process in platform.down():
+        click.echo(f"killed a process that outlived its part: {process}")
+    click.echo(f"everything in {platform.home.root} is stopped")
+
+
+@click.command()
+def status() -> None:
+    """Show every part, asked by a real request, and where the web pages are."""
+    platform = _platform()
+    table = Table(box=None, header_style="bold")
+    for column in ("part", "state", "pid", "up for", "address"):
+        table.add_column(column, overflow="fold")
+    found = platform.status()
+    for line in found:
+        up_for = str(timedelta(seconds=line.uptime_s)) if line.pid else ""
+        table.add_row(line.part.name, line.state, str(line.pid or ""), up_for, line.part.address)
+    console = Console()
+    console.print(table)
+    for line in found:
+        if line.part.ui and line.pid:
+            console.print(f"{line.part.name} UI: {line.part.ui}", highlight=False)
+    console.print(f"Feast UI: cd {platform.settings.feature_repo} && feast ui", highlight=False)
+    crashed = [line.part.name for line in found if line.state == "crashed"]
+    for name in crashed:
+        console.print(f"\n[bold]{name} crashed; the end of its log:[/bold]")
+        click.echo(platform.log(name))
+    if crashed:
+        raise SystemExit(1)
+
+
+@click.command()
+@click.argument("part")
+@click.option("-n", "--lines", default=LOG_LINES, show_default=True, help="How many lines from its end.")
+@click.option("-f", "--follow", is_flag=True, help="Keep showing what is appended.")
+def logs(part: str, lines: int, follow: bool) -> None:
+    """Show the log of PART."""
+    platform = _platform()
+    if follow:
+        file = platform.home.log(platform.part(part).name)
+        subprocess.run(["tail", "-n", str(lines), "-F", str(file)], check=False)
+    else:
+        click.echo(platform.log(part, lines))
+
+
+@click.command()
+@click.argument("part")
+def start(part: str) -> None:
+    """Start PART and wait until it is ready."""
+    _platform().start(part, _ready)
+
+
+@click.command()
+@click.argument("part")
+def stop(part: str) -> None:
+    """Stop PART; its data stay."""
+    _platform().stop(part)

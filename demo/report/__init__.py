@@ -1,0 +1,1 @@
+"""What a run found out, as figures and as a page."""

@@ -1,0 +1,1 @@
+"""What `make` installs, and what it needs before."""

@@ -1,0 +1,1 @@
+"""Clients of what the server talks to: HTTP, Kafka, AWS signatures."""

@@ -1,0 +1,1 @@
+"""From a request to its answer, and from reported events to Kafka."""

@@ -1,0 +1,65 @@
+"""LogImpression and LogClick: checks every event of a call, then writes all of them and answers when Kafka has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adfeast.clock import Clock
+from adfeast.contract.events import EVENT_TIME, EventCodec
+from adfeast.errors import DefinitionError, InvalidEvent
+from serving.clients.kafka import KafkaProducer
+from serving.errors import InvalidRequest, NotAcknowledged
+from serving.proto import adfeast_pb2 as pb
+
+
+class EventLog:
+    """Accepts the events of one topic.
+
+    A call is all or nothing as far as checking goes. Sending a call again after a failure writes some events a second
+    time; every consumer counts an event once by its id.
+
+    Args:
+        schema: Avro schema of the topic, from the registry.
+        key_column: its value is the Kafka key, so that the events of one user stay in order.
+
+    Raises:
+        DefinitionError: the schema has no such column.
+    """
+
+    def __init__(
+        self, topic: str, schema: dict[str, Any], key_column: str, producer: KafkaProducer, clock: Clock
+    ) -> None:
+        self._topic, self._key, self._producer, self._clock = topic, key_column, producer, clock
+        self._codec = EventCodec(topic, schema)
+        if key_column not in self._codec.columns:
+            raise DefinitionError(f"the schema of topic {topic!r} has no column {key_column!r} to key its messages by")
+
+    async def accept(self, request: pb.LogEventsRequest) -> int:
+        """Events written.
+
+        Raises:
+            InvalidRequest: an event does not fit the schema; none is written.
+            NotAcknowledged: Kafka did not confirm all of them.
+        """
+        if not request.events:
+            raise InvalidRequest("events is empty; send at least one")
+        messages = [self._message(i, event) for i, event in enumerate(request.events)]
+        problems = await self._producer.send_all(self._topic, messages)
+        if problems:
+            raise NotAcknowledged(
+                f"Kafka did not confirm {len(problems)} of {len(messages)} events for {self._topic!r} ({problems[0]}): "
+                "send the call again, an event counts once by its event_id"
+            )
+        return len(messages)
+
+    def _message(self, index: int, event: pb.Event) -> tuple[bytes, bytes]:
+        fields: dict[str, Any] = {EVENT_TIME: self._clock.now_ms()}
+        for name, value in event.fields.items():
+            kind = value.WhichOneof("kind")
+            if kind is None:
+                raise InvalidRequest(f"events[{index}]: {name} has no value; send text, integer, number or flag")
+            fields[name] = getattr(value, kind)
+        try:
+            return str(fields.get(self._key, "")).encode(), self._codec.encode(fields)
+        except InvalidEvent as error:
+            raise InvalidRequest(f"events[{index}]: {error}") from error

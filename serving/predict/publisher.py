@@ -1,0 +1,62 @@
+"""Publishes the feature snapshot of every answered request to Kafka, after the answer; counts what is lost."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+
+from adfeast.contract.snapshots import TOPIC, Snapshot, SnapshotCodec
+from serving.clients.kafka import KafkaProducer
+from serving.errors import NotAcknowledged
+
+log = logging.getLogger(__name__)
+
+LOGGED_EACH = 1000  # losses come in floods: the first and then each thousandth is logged, all are counted
+
+
+class SnapshotPublisher:
+    """Never waits and never raises for Kafka's sake, unless it is told to: a Predict is answered without its snapshot.
+
+    Attributes:
+        acknowledged: snapshots that Kafka holds.
+        lost: snapshots it does not: buffer full, or not confirmed in time.
+    """
+
+    def __init__(self, producer: KafkaProducer, codec: SnapshotCodec) -> None:
+        self._producer, self._codec = producer, codec
+        self.acknowledged = self.lost = 0
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Encodes a snapshot and hands it to the producer."""
+        try:
+            self._producer.send(TOPIC, snapshot.request_id.encode(), self._codec.encode(snapshot), self._confirmed)
+        except BufferError:
+            self._lose("the producer's buffer is full")
+        except KafkaException as error:
+            self._lose(str(error))
+
+    async def confirm(self, snapshot: Snapshot) -> None:
+        """Publishes a snapshot and waits until Kafka has it.
+
+        Raises:
+            NotAcknowledged: it has not.
+        """
+        message = (snapshot.request_id.encode(), self._codec.encode(snapshot))
+        problems = await self._producer.send_all(TOPIC, [message])
+        if problems:
+            self._lose(problems[0])
+            raise NotAcknowledged(f"Kafka did not confirm the snapshot ({problems[0]}): send the call again")
+        self.acknowledged += 1
+
+    def _confirmed(self, error: KafkaError | None, _message: Any) -> None:
+        if error is None:
+            self.acknowledged += 1
+        else:
+            self._lose(error.str())
+
+    def _lose(self, reason: str) -> None:
+        self.lost += 1
+        if self.lost % LOGGED_EACH == 1:
+            log.error("snapshot lost (%d so far): %s", self.lost, reason)

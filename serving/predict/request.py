@@ -1,0 +1,113 @@
+"""Checks a PredictRequest and makes of it what the reader needs; a refusal names field, value and way out."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from adfeast.clock import Clock
+from adfeast.contract.events import MAX_ID_BYTES
+from adfeast.contract.ids import hash_id
+from serving.errors import InvalidRequest
+from serving.features.columns import Rows
+from serving.features.plan import Plan, Slot
+from serving.proto import adfeast_pb2 as pb
+
+# What a caller may send for each type of a request feature, as the kinds of the message Value.
+KINDS = {"int64": ("integer",), "string": ("text",), "float32": ("number", "integer"), "float64": ("number", "integer")}
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+SHOWN = 5  # offending values named in a message
+
+
+def new_request_id() -> str:
+    """32 random hex digits."""
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True)
+class Auction:
+    """A checked request; `request` is one row of the plan's request block, `at_ms` milliseconds since 1970."""
+
+    request_id: str
+    user_id: str
+    ad_ids: list[str]
+    request: Rows
+    at_ms: int
+
+
+class RequestChecker:
+    """Checks the requests of one compiled feature service."""
+
+    def __init__(
+        self, plan: Plan, max_candidates: int, clock: Clock, new_id: Callable[[], str] = new_request_id
+    ) -> None:
+        self._plan, self._max, self._clock, self._new_id = plan, max_candidates, clock, new_id
+        self._slots = {slot.input.name: (k, slot) for k, slot in enumerate(plan.request.slots)}
+
+    def check(self, message: pb.PredictRequest) -> Auction:
+        """Raises: InvalidRequest: see the module's first line."""
+        ad_ids = list(message.ad_ids)
+        self._check_ids(message.user_id, ad_ids)
+        if len(message.request_id) > MAX_ID_BYTES:
+            raise InvalidRequest(f"request_id has {len(message.request_id)} characters; send at most {MAX_ID_BYTES}")
+        at_ms = self._clock.now_ms()
+        if message.HasField("event_time"):
+            at_ms = message.event_time.ToMilliseconds()
+            if at_ms <= 0:
+                raise InvalidRequest(
+                    f"event_time is {at_ms} ms since 1970; send the time of the auction, or leave it out"
+                )
+        request_id = message.request_id or self._new_id()
+        return Auction(request_id, message.user_id, ad_ids, self._context(message.context), at_ms)
+
+    def _check_ids(self, user_id: str, ad_ids: list[str]) -> None:
+        if not 0 < len(user_id) <= MAX_ID_BYTES:
+            raise InvalidRequest(f"user_id has {len(user_id)} characters; send 1 to {MAX_ID_BYTES}")
+        if not ad_ids:
+            raise InvalidRequest("ad_ids is empty; send the candidates of the auction")
+        if len(ad_ids) > self._max:
+            raise InvalidRequest(f"ad_ids has {len(ad_ids)} candidates; send at most {self._max} (max_candidates)")
+        distinct = set(ad_ids)
+        if "" in distinct:
+            raise InvalidRequest(f"ad_ids[{ad_ids.index('')}] is empty; every candidate needs its ad id")
+        if len(distinct) != len(ad_ids):
+            repeated = [ad for ad, count in Counter(ad_ids).items() if count > 1]
+            raise InvalidRequest(f"ad_ids names {_some(repeated)} more than once; send each candidate once")
+        if max(map(len, ad_ids)) > MAX_ID_BYTES:
+            long = [ad[:32] + "..." for ad in ad_ids if len(ad) > MAX_ID_BYTES]
+            raise InvalidRequest(f"ad_ids holds {_some(long)} of more than {MAX_ID_BYTES} characters")
+
+    def _context(self, context: Any) -> Rows:
+        row = Rows(self._plan.request, 1)
+        for name, value in context.items():
+            if name not in self._slots:
+                known = ", ".join(sorted(self._slots)) or "none"
+                raise InvalidRequest(f"context has {name!r}, which the feature service does not know; it knows {known}")
+            position, slot = self._slots[name]
+            row.arrays[slot.input.role][0, slot.offset] = _stored(name, slot, value)
+            row.absent[0, position] = False
+        return row
+
+
+def _stored(name: str, slot: Slot, value: pb.Value) -> int | float:
+    kind = value.WhichOneof("kind")
+    wanted = KINDS[slot.input.dtype]
+    if kind not in wanted:
+        got = "nothing" if kind is None else f"{kind} {getattr(value, kind)!r}"
+        raise InvalidRequest(f"context {name!r} is {slot.input.dtype}: send {' or '.join(wanted)}, got {got}")
+    sent: Any = getattr(value, kind)
+    if kind == "text":
+        return hash_id(sent)
+    if slot.input.role == "dense" and not abs(sent) <= FLOAT32_MAX:
+        raise InvalidRequest(f"context {name!r} is {sent!r}; send a finite number of float32's range, or leave it out")
+    return sent  # type: ignore[no-any-return]
+
+
+def _some(values: list[str]) -> str:
+    more = f" and {len(values) - SHOWN} more" if len(values) > SHOWN else ""
+    return ", ".join(map(repr, values[:SHOWN])) + more

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import numpy as np
+
+from adfeast.contract.ids import MISSING_ID
+from adfeast.contract.signature import AD, REQUEST, USER
+from adfeast.contract.snapshots import Status
+from serving.features.ad_rows import RowCache
+from serving.features.columns import ROLES, Rows, assemble, settle
+from serving.features.plan import Block, Plan
+from serving.features.values import Memo
+
+NOW = 1_000_000
+
+
+def stored(block: Block, n: int, fill: float, age_ms: int = 0) -> Rows:
+    """n rows, all values `fill` plus the row's number."""
+    rows = Rows(block, n)
+    for role in ROLES:
+        rows.arrays[role][:] = (fill + np.arange(n))[:, None]
+    rows.absent[:] = False
+    rows.times[:] = NOW - age_ms
+    return rows
+
+
+def test_shared_values_stand_in_every_row(plan: Plan) -> None:
+    parts = [
+        (source, block, stored(block, 1 if source == USER else 3, 5.0)) for (source, _), block in plan.blocks.items()
+    ]
+    features = assemble(plan, [*parts, (REQUEST, plan.request, stored(plan.request, 1, 9.0))], 3, NOW)
+    names = [i.name for i in plan.signature.role("dense")]
+    dense = dict(zip(names, features.tensors.dense.T.tolist(), strict=True))
+    assert dense["u_count"] == [5, 5, 5]
+    assert dense["bid"] == [9, 9, 9]
+    assert dense["a_rate"] == dense["a_score"] == [5, 6, 7]
+    assert features.tensors.embeddings.tolist() == [[5] * 4, [6] * 4, [7] * 4]
+    assert (features.shared_status == Status.PRESENT).all()
+    assert (features.ad_status == Status.PRESENT).all()
+    assert not features.unknown_user
+    assert features.unknown_ads == []
+
+
+def test_too_old_and_absent_values_are_defaults(plan: Plan) -> None:
+    for block in plan.blocks.values():
+        limit = int(block.max_age_ms.max())
+        rows = stored(block, 2, 5.0, age_ms=limit + 1)
+        rows.times[0] = NOW - block.max_age_ms  # row 0 is as old as allowed
+        rows.absent[1, 0] = True
+        status = settle(block, rows, NOW)
+        assert (status[0] == Status.PRESENT).all()
+        assert status[1, 0] == Status.NOT_FOUND
+        assert (status[1, 1:] == Status.OUTSIDE_MAX_AGE).all()
+        assert rows.arrays["dense"][1].tolist() == block.defaults.tolist()
+        assert (rows.arrays["sparse"][1] == MISSING_ID).all()
+        assert (rows.arrays["list"][1] == MISSING_ID).all()
+        assert (rows.arrays["embedding"][1] == 0).all()
+        assert all((rows.arrays[role][0] == 5).all() for role in ROLES)
+
+
+def test_nothing_stored_is_unknown(plan: Plan) -> None:
+    parts = [(source, block, Rows(block, 1 if source == USER else 2)) for (source, _), block in plan.blocks.items()]
+    features = assemble(plan, [*parts, (REQUEST, plan.request, Rows(plan.request, 1))], 2, NOW)
+    assert features.unknown_user
+    assert features.unknown_ads == [0, 1]
+    assert np.isfinite(features.tensors.dense).all()
+    assert (features.ad_status == Status.NOT_FOUND).all()
+
+
+def test_cache_is_bounded_and_forgets_the_oldest(plan: Plan) -> None:
+    block = next(b for (source, _), b in plan.blocks.items() if source == AD)
+    cache = RowCache(block, capacity=4, ttl_ms=100)
+    cache.put(["a", "b", "c"], stored(block, 3, 10.0), NOW)
+    slots = cache.find(["c", "a", "nowhere"], NOW)
+    assert slots[2] == -1
+    assert cache.rows.arrays["dense"][slots[:2], 0].tolist() == [12, 10]
+    cache.put(["d", "e"], stored(block, 2, 20.0), NOW)
+    assert len(cache) == 4
+    assert cache.find(["a", "b", "e"], NOW)[0] == -1
+    assert (cache.find(["b", "c", "d", "e"], NOW) >= 0).all()
+    cache.put([f"many {i}" for i in range(10)], stored(block, 10, 30.0), NOW)
+    assert len(cache) == 4
+    last = cache.find(["many 9"], NOW)
+    assert cache.rows.arrays["dense"][last, 0].tolist() == [39]
+
+
+def test_a_cached_row_is_read_again_after_its_time(plan: Plan) -> None:
+    block = next(b for (source, _), b in plan.blocks.items() if source == AD)
+    cache = RowCache(block, capacity=4, ttl_ms=100)
+    cache.put(["a"], stored(block, 1, 1.0), NOW)
+    assert cache.find(["a"], NOW + 100)[0] >= 0
+    assert cache.find(["a"], NOW + 101)[0] == -1
+    cache.put(["a"], stored(block, 1, 2.0), NOW + 101)
+    assert cache.rows.arrays["dense"][cache.find(["a"], NOW + 150), 0].tolist() == [2]
+    assert len(cache) == 1
+
+
+def test_memo_makes_each_value_once_and_never_grows_beyond_its_bound() -> None:
+    made: list[int] = []
+
+    def double(n: int) -> int:
+        made.append(n)
+        return 2 * n
+
+    memo = Memo(double, entries=3)
+    assert [memo[n] for n in (1, 2, 1, 3, 2)] == [2, 4, 2, 6, 4]
+    assert made == [1, 2, 3]
+    assert memo[4] == 8
+    assert len(memo) == 1

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adfeast.clock import ManualClock
+from adfeast.contract.ids import hash_id
+from serving.errors import InvalidRequest
+from serving.features.plan import Plan
+from serving.predict.request import RequestChecker
+from serving.proto import adfeast_pb2 as pb
+
+NOW = 1_574_600_000_000
+
+
+@pytest.fixture
+def checker(plan: Plan) -> RequestChecker:
+    return RequestChecker(plan, max_candidates=4, clock=ManualClock(NOW), new_id=lambda: "made")
+
+
+def message(user_id: str = "u", ad_ids: Any = ("a", "b"), **context: pb.Value) -> pb.PredictRequest:
+    return pb.PredictRequest(user_id=user_id, ad_ids=ad_ids, context=context)
+
+
+@pytest.mark.parametrize(
+    ("request_", "part"),
+    [
+        (message(user_id=""), "user_id has 0 characters"),
+        (message(user_id="u" * 257), "user_id has 257 characters"),
+        (message(ad_ids=[]), "ad_ids is empty"),
+        (message(ad_ids=list("abcde")), "ad_ids has 5 candidates; send at most 4 (max_candidates)"),
+        (message(ad_ids=["a", ""]), "ad_ids[1] is empty"),
+        (message(ad_ids=["a", "b", "a", "b"]), "ad_ids names 'a', 'b' more than once"),
+        (message(ad_ids=["a" * 257]), "more than 256 characters"),
+        (
+            message(colour=pb.Value(text="red")),
+            "context has 'colour', which the feature service does not know; it knows bid",
+        ),
+        (message(slot=pb.Value(integer=1)), "context 'slot' is string: send text, got integer 1"),
+        (message(hour=pb.Value(number=1.5)), "context 'hour' is int64: send integer, got number 1.5"),
+        (message(hour=pb.Value(flag=True)), "got flag True"),
+        (message(hour=pb.Value()), "got nothing"),
+        (message(bid=pb.Value(text="2")), "send number or integer, got text '2'"),
+        (message(bid=pb.Value(number=float("nan"))), "send a finite number"),
+        (message(bid=pb.Value(number=1e300)), "send a finite number"),
+    ],
+)
+def test_refusals_name_field_value_and_way_out(checker: RequestChecker, request_: pb.PredictRequest, part: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        checker.check(request_)
+    assert part in str(caught.value)
+
+
+def test_context_becomes_one_row(checker: RequestChecker, plan: Plan) -> None:
+    auction = checker.check(message(slot=pb.Value(text="top"), bid=pb.Value(integer=3)))
+    names = [slot.input.name for slot in plan.request.slots]
+    absent = dict(zip(names, auction.request.absent[0].tolist(), strict=True))
+    assert absent == {"slot": False, "hour": True, "bid": False}
+    assert auction.request.arrays["sparse"][0, 0] == hash_id("top")
+    assert auction.request.arrays["dense"][0, 0] == 3
+
+
+def test_time_and_id_are_the_callers_or_ours(checker: RequestChecker) -> None:
+    auction = checker.check(message())
+    assert (auction.at_ms, auction.request_id) == (NOW, "made")
+    mine = message()
+    mine.request_id = "mine"
+    mine.event_time.FromMilliseconds(NOW - 5)
+    auction = checker.check(mine)
+    assert (auction.at_ms, auction.request_id) == (NOW - 5, "mine")
+    mine.event_time.FromMilliseconds(0)
+    with pytest.raises(InvalidRequest, match="event_time"):
+        checker.check(mine)

@@ -1,0 +1,143 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from adfeast.contract.model_names import OUTPUT
+from adfeast.contract.signature import Signature
+from training.model.core import predict
+from training.model.dataset import Part, TrainingSet
+from training.model.errors import ModelError, NoClicks
+from training.model.evaluate import NAMES, log_loss
+from training.model.train import Artifact, TrainConfig, fit, train
+
+CONFIG = TrainConfig(replicates=20)
+
+
+@pytest.fixture(scope="module")
+def artifact(training_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return train(TrainingSet(training_set), tmp_path_factory.mktemp("artifact"), model="dlrm", config=CONFIG, seed=1)
+
+
+def test_an_artifact_is_whole(artifact: Artifact, signature: Signature) -> None:
+    assert artifact.signature == signature
+    assert Signature.from_json((artifact.path / "signature.json").read_text()) == signature
+    metrics = json.loads((artifact.path / "metrics.json").read_text())
+    assert metrics["model"] == "dlrm"
+    assert {kind: set(m) for kind, m in metrics["models"].items()} == {"lr": set(NAMES), "dlrm": set(NAMES)}
+    details = json.loads((artifact.path / "evaluation.json").read_text())
+    assert sum(p["rows"] for p in details["parts"].values()) == 6000
+    assert details["models"]["lr"]["evaluation"]["reliability"]
+    epochs = details["models"]["dlrm"]["fit"]["epochs"]
+    assert [e["epoch"] for e in epochs] == list(range(1, len(epochs) + 1))
+    assert all(e["training"] > 0 and e["later"] > 0 for e in epochs)
+    assert (artifact.path / "probe.npz").exists()
+    files = {p.suffix for p in artifact.path.rglob("*") if p.is_file()}
+    assert files <= {".json", ".npz", ".pbtxt", ".py", ".pt", ".onnx"}
+
+
+def test_signal_is_learned_and_calibrated(artifact: Artifact) -> None:
+    lr = artifact.metrics["models"]["lr"]
+    assert lr["auc"]["low"] > 0.6
+    assert lr["normalized_entropy"]["value"] < 0.97
+    for kind in ("lr", "dlrm"):
+        assert 0.7 < artifact.metrics["models"][kind]["pcoc"]["value"] < 1.4
+    assert artifact.metrics["models"]["dlrm"]["auc"]["low"] > 0.6
+
+
+def test_the_dlrm_finds_planted_signal_about_as_well_as_regression(
+    tmp_path: Path, signature: Signature, write: Callable[..., Path]
+) -> None:
+    data = TrainingSet(write(tmp_path / "set", signature, rows=15_000))
+    held_out = data.read(Part.HELD_OUT)
+    lr, dlrm = (fit(kind, data, held_out, CONFIG, seed=0).evaluation.to_dict()["metrics"] for kind in ("lr", "dlrm"))
+    assert lr["auc"]["value"] > 0.75
+    assert dlrm["auc"]["value"] > lr["auc"]["value"] - 0.04
+    assert dlrm["normalized_entropy"]["value"] < 0.9
+
+
+@pytest.mark.parametrize("kind", ["lr", "dlrm"])
+def test_noise_teaches_nothing_and_leaves_the_click_rate(
+    tmp_path: Path, signature: Signature, write: Callable[..., Path], kind: str
+) -> None:
+    data = TrainingSet(write(tmp_path / "set", signature, rows=8000, signal=0.0))
+    metrics = fit(kind, data, data.read(Part.HELD_OUT), CONFIG, seed=0).evaluation.to_dict()["metrics"]
+    assert metrics["normalized_entropy"]["value"] < 1.02
+    assert 0.8 < metrics["pcoc"]["value"] < 1.25
+
+
+def test_training_ends_when_later_rows_say_so_and_keeps_the_best_pass(training_set: Path) -> None:
+    data = TrainingSet(training_set)
+    held_out = data.read(Part.HELD_OUT)
+    config = CONFIG.model_copy(update={"dense_lr": 0.02, "patience": 2})  # steep enough to overfit soon
+    trained = fit("dlrm", data, held_out, config, seed=0)
+    later = [e["later"] for e in trained.fit["epochs"]]
+    assert 3 <= len(later) < config.max_epochs
+    assert trained.fit["kept"] == len(later) - config.patience == 1 + int(np.argmin(later))
+    calibration = data.read(Part.CALIBRATION)
+    logit = predict(trained.model.core, calibration.tensors)
+    assert log_loss(calibration.label, logit, calibration.weight) == pytest.approx(min(later), abs=1e-6)
+    long = fit("dlrm", data, held_out, config.model_copy(update={"enough_steps": 1}), seed=0)
+    assert [e["epoch"] for e in long.fit["epochs"]] == [1]
+    assert long.fit["epochs"][0]["later"] == later[0]
+
+
+def test_the_ridge_is_the_one_that_later_rows_prefer(training_set: Path) -> None:
+    data = TrainingSet(training_set)
+    tried = fit("lr", data, data.read(Part.HELD_OUT), CONFIG, seed=0).fit
+    assert [t["ridge"] for t in tried["ridges"]] == sorted(CONFIG.ridges, reverse=True)
+    assert tried["ridge"] == min(tried["ridges"], key=lambda t: t["later"])["ridge"]
+
+
+def test_without_clicks_to_choose_by_training_is_cautious(training_set: Path) -> None:
+    data = TrainingSet(training_set, (0.8, 0.0, 0.2))
+    held_out = data.read(Part.HELD_OUT)
+    lr, dlrm = (fit(kind, data, held_out, CONFIG, seed=0).fit for kind in ("lr", "dlrm"))
+    assert lr["ridge"] == max(CONFIG.ridges)
+    assert [(e["epoch"], e["later"]) for e in dlrm["epochs"]] == [(1, None)]
+
+
+def test_training_repeats_bitwise_for_a_seed(training_set: Path, artifact: Artifact, tmp_path: Path) -> None:
+    again = train(TrainingSet(training_set), tmp_path, model="dlrm", config=CONFIG, seed=1)
+    assert again.metrics == artifact.metrics
+    first, second = (np.load(a.path / "probe.npz")[OUTPUT] for a in (artifact, again))
+    assert first.tobytes() == second.tobytes()
+    onnx = Path("model_repository/onnx/1/model.onnx")
+    assert (again.path / onnx).read_bytes() == (artifact.path / onnx).read_bytes()
+
+
+def test_downsampled_training_answers_the_true_rate(training_set: Path) -> None:
+    data = TrainingSet(training_set)
+    held_out = data.read(Part.HELD_OUT)
+    config = TrainConfig(replicates=2, negative_rate=0.25)
+    trained = fit("dlrm", data, held_out, config, seed=2)
+    assert trained.fit["epochs"][0]["rows"] < 0.5 * data.count(Part.TRAIN)[0]
+    assert predict(trained.model, held_out.tensors).mean() == pytest.approx(held_out.label.mean(), rel=0.3)
+    assert abs(trained.calibration.shift) < 1.0
+
+
+def test_few_clicks_do_not_blow_up(tmp_path: Path, signature: Signature, write: Callable[..., Path]) -> None:
+    folder = write(tmp_path / "set", signature, rows=8000, rate=0.0008, seed=4)
+    data = TrainingSet(folder)
+    assert 0 < data.count(Part.TRAIN)[1] < 60
+    held_out = data.read(Part.HELD_OUT)
+    rate = data.label.mean()
+    for kind in ("lr", "dlrm"):
+        p = predict(fit(kind, data, held_out, CONFIG, seed=0).model, held_out.tensors)
+        assert rate / 4 < p.mean() < rate * 4
+        assert p.max() < 0.5
+
+
+def test_a_set_without_a_click_or_an_unknown_kind_is_refused(
+    tmp_path: Path, signature: Signature, training_set: Path, write: Callable[..., Path]
+) -> None:
+    silent = write(tmp_path / "set", signature, rows=300, rate=1e-9)
+    with pytest.raises(NoClicks, match="0 clicks in 180 rows"):
+        train(TrainingSet(silent), tmp_path / "out", model="lr", config=CONFIG, seed=0)
+    with pytest.raises(ModelError, match="forest"):
+        train(TrainingSet(training_set), tmp_path / "out", model="forest", config=CONFIG, seed=0)
+    with pytest.raises(ValidationError, match="multiple"):
+        TrainConfig(dim=6)

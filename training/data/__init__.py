@@ -1,0 +1,1 @@
+"""Spark jobs over the lake, materialization, the run ledger, validation."""

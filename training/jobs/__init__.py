@@ -1,1 +1,0 @@
-"""Spark jobs over the lake."""

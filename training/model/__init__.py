@@ -1,0 +1,1 @@
+"""The data set, the models of every kind, their training, calibration and evaluation."""

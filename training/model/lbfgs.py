@@ -1,0 +1,61 @@
+"""Fits a convex core to convergence by L-BFGS on the whole training split."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from training.model.core import Core, to_torch
+from training.model.dataset import Batch
+
+log = logging.getLogger(__name__)
+
+
+def fit(
+    core: Core, batches: Sequence[Batch], penalty: Callable[[Core], Tensor], ridge: float, steps: int = 300
+) -> dict[str, float]:
+    """Minimises summed log loss + ridge * penalty; gradients are summed over `batches`, so memory is that of one.
+
+    Returns:
+        `steps` taken, `loss` at the end and the largest `gradient`, which says how converged it is.
+    """
+    core.double()  # single precision stalls the line search long before the optimum
+    parameters = [p for p in core.parameters() if p.requires_grad]
+    optimizer = torch.optim.LBFGS(
+        parameters,
+        max_iter=steps,
+        history_size=20,
+        tolerance_grad=1e-4,
+        tolerance_change=0,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = ridge * penalty(core)
+        loss.backward()
+        total = float(loss.detach())
+        for batch in batches:
+            logit = core(*to_torch(batch.tensors)).reshape(-1).double()
+            losses = nn.functional.binary_cross_entropy_with_logits(
+                logit,
+                torch.from_numpy(batch.label).double(),
+                weight=torch.from_numpy(batch.weight).double(),
+                reduction="sum",
+            )
+            losses.backward()
+            total += float(losses.detach())
+        return total
+
+    optimizer.step(closure)
+    loss = closure()
+    gradient = max(float(p.grad.abs().max()) for p in parameters if p.grad is not None and p.numel())
+    core.float()
+    core.zero_grad()
+    taken = int(optimizer.state[parameters[0]]["n_iter"])
+    if taken >= steps:
+        log.warning("logistic regression stopped after %d steps with a gradient of %.2g", taken, gradient)
+    return {"steps": taken, "loss": loss, "gradient": gradient}

@@ -1,0 +1,121 @@
+# mypy: disallow-subclassing-any=False, disallow-untyped-decorators=False
+"""The first step of every flavour: raw values of a signature to standardised numbers and table rows.
+
+Ids are mixed before they are bucketed, because ids with a pattern (multiples of 1,000, say) would use few buckets of a
+plain modulo. Only multiplication and modulo by a prime are used: shifts of negative int64 export to ONNX wrongly and
+without an error. With P = 2**31 - 1 every product stays below 2**62, and Python's modulo (the sign of the divisor)
+makes negative ids safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from adfeast.contract.ids import MISSING_ID
+from adfeast.contract.signature import Signature
+from adfeast.contract.snapshots import Tensors
+from training.model.errors import ModelError
+
+PRIME = 2**31 - 1
+MULTIPLIER = 1_327_217_885
+LIMIT = 8.0  # standard deviations; beyond lie bad values, which must not drown a prediction
+
+
+def mix(ids: Tensor, sizes: Tensor) -> Tensor:
+    """Buckets int64 in [0, sizes) of int64 ids of any sign; `sizes` broadcasts over the last dimension."""
+    return ids % PRIME * MULTIPLIER % PRIME % sizes
+
+
+class Prep(nn.Module):
+    """log1p, standardise and clamp dense values; scale embeddings; bucket ids and lists.
+
+    A sparse input has `hash_size + 1` rows: the last is for MISSING_ID. Padding of a list has no row, it is masked.
+    """
+
+    def __init__(self, signature: Signature) -> None:
+        super().__init__()
+        dense, sparse, lists = (signature.role(r) for r in ("dense", "sparse", "list"))
+        for i in dense:
+            if i.transform not in ("none", "log1p"):
+                raise ModelError(f"input {i.name!r} has transform {i.transform!r}; the model knows none and log1p")
+        self.dense_width, self.embedding_width = signature.width("dense"), signature.width("embedding")
+        self.sparse_width, self.list_width = signature.width("sparse"), signature.width("list")
+        self.embedding_widths = [i.width for i in signature.role("embedding")]
+        self.register_buffer("log", torch.tensor([i.transform == "log1p" for i in dense], dtype=torch.bool))
+        self.register_buffer("mean", torch.zeros(self.dense_width))
+        self.register_buffer("inverse_std", torch.ones(self.dense_width))
+        self.register_buffer("embedding_scale", torch.ones(self.embedding_width))
+        self.register_buffer("sparse_sizes", torch.tensor([i.hash_size for i in sparse], dtype=torch.int64))
+        sizes = [i.hash_size for i in lists for _ in range(i.width)]
+        self.register_buffer("list_sizes", torch.tensor(sizes, dtype=torch.int64))
+
+    def transformed(self, dense: Tensor) -> Tensor:
+        """Dense values before standardisation, [B, D]; a negative value counts as 0 where a log is taken."""
+        values = dense.to(self.mean.dtype)
+        return torch.where(self.log, torch.log1p(values.clamp(min=0.0)), values)
+
+    def forward(
+        self, dense: Tensor, ids: Tensor, lists: Tensor, embeddings: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Returns numbers [B, D] (one constant column when there are none and no embedding), embeddings [B, E], table
+        rows of ids [B, S] and lists [B, L], and which list positions hold an id, bool [B, L]."""
+        numbers, scaled, rows, list_rows, held = dense, embeddings, ids, lists, lists >= 0
+        if self.dense_width:
+            values = (self.transformed(dense) - self.mean) * self.inverse_std
+            numbers = values.clamp(-LIMIT, LIMIT)
+        elif not self.embedding_width:
+            anchor = ids if self.sparse_width else lists
+            numbers = (anchor[:, :1] * 0).to(self.mean.dtype)
+        if self.embedding_width:
+            scaled = (embeddings.to(self.mean.dtype) * self.embedding_scale).clamp(-LIMIT, LIMIT)
+        if self.sparse_width:
+            rows = torch.where(ids == MISSING_ID, self.sparse_sizes, mix(ids, self.sparse_sizes))
+        if self.list_width:
+            held = lists != MISSING_ID
+            list_rows = mix(lists, self.list_sizes)
+        return numbers, scaled, rows, list_rows, held
+
+    @property
+    def dense_inputs(self) -> int:
+        """Columns of `numbers`."""
+        return self.dense_width or int(not self.embedding_width)
+
+    @torch.no_grad()
+    def fit(self, parts: Iterable[Tensors]) -> None:
+        """Fits mean and deviation of each dense column and the root mean square of each embedding, in one pass.
+
+        A column that does not vary is centred and left at its scale.
+
+        Raises:
+            ModelError: no rows.
+        """
+        rows, total, square = 0, np.zeros(self.dense_width), np.zeros(self.dense_width)
+        energy, filled = np.zeros(len(self.embedding_widths)), np.zeros(len(self.embedding_widths))
+        for part in parts:
+            values = self.transformed(torch.from_numpy(part.dense)).double().numpy()
+            rows += len(values)
+            total += values.sum(0)
+            square += (values**2).sum(0)
+            for n, block in enumerate(self._blocks(part.embeddings)):
+                norms = (block.astype(np.float64) ** 2).sum(1)
+                energy[n] += norms.sum()
+                filled[n] += np.count_nonzero(norms) * block.shape[1]  # missing ones are zeros and say nothing of scale
+        if not rows:
+            raise ModelError("no rows to fit the standardisation of dense inputs on")
+        mean = total / rows
+        variance = np.maximum(square / rows - mean**2, 0)
+        steady = variance <= 1e-12 * np.maximum(mean**2, 1)
+        self.mean.copy_(torch.from_numpy(mean))
+        self.inverse_std.copy_(torch.from_numpy(1 / np.sqrt(np.where(steady, 1.0, variance))))
+        scale = np.sqrt(np.where(energy > 0, filled, 1.0) / np.where(energy > 0, energy, 1.0))
+        self.embedding_scale.copy_(torch.from_numpy(np.repeat(scale, self.embedding_widths)))
+
+    def _blocks(self, embeddings: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        if not self.embedding_widths:
+            return []
+        return np.split(embeddings, np.cumsum(self.embedding_widths)[:-1], axis=1)
