@@ -110,7 +110,7 @@ def runs() -> None:
     from rich.table import Table
 
     from adfeast.feast_ext.store import make_state_folders
-    from training.data.ledger import Ledger
+    from adfeast.ledger import Ledger
 
     settings = load_settings()
     make_state_folders(settings)
@@ -120,5 +120,4 @@ def runs() -> None:
         took = f"{(r.finished - r.started).total_seconds():.1f}" if r.finished else ""
         interval = f"{r.start:%Y-%m-%d %H:%M} to {r.end:%Y-%m-%d %H:%M}"
         table.add_row(r.job, interval, r.status, str(r.rows or ""), str(r.attempts), took, r.error or "")
-    ledger.close()
     Console().print(table)

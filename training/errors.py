@@ -15,10 +15,6 @@ class BadFeatureRows(BatchError):
     """What a batch view's query returned does not fit the view."""
 
 
-class RunInProgress(BatchError):
-    """Another process is at work on the same interval."""
-
-
 class NothingToLabel(BatchError):
     """There is not one closed impression with a snapshot in the interval."""
 

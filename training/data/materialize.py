@@ -14,9 +14,9 @@ from io import StringIO
 from adfeast.clock import Clock
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.feast_ext.store import make_state_folders, open_store
+from adfeast.ledger import Ledger
 from adfeast.settings import Settings
 from training.data import batch_features
-from training.data.ledger import Ledger
 from training.errors import BatchError
 
 log = logging.getLogger(__name__)
@@ -42,17 +42,14 @@ def run(
     """
     make_state_folders(settings)
     ledger = Ledger(settings, clock)
-    try:
-        written = {}
-        for end in pending(ledger, until, every, since):
-            with ledger.claim(JOB, end - every, end) as claim:
-                if claim is not None:
-                    counts = batch_features.run(settings, end, clock)
-                    write_online(settings, end - every, end)
-                    claim.rows = written[end] = sum(counts.values())
-        return written
-    finally:
-        ledger.close()
+    written = {}
+    for end in pending(ledger, until, every, since):
+        with ledger.claim(JOB, "all", "", end - every, end) as claim:
+            if claim is not None:
+                counts = batch_features.run(settings, end, clock)
+                write_online(settings, end - every, end)
+                claim.rows = written[end] = sum(counts.values())
+    return written
 
 
 def pending(ledger: Ledger, until: datetime, every: timedelta, since: datetime | None) -> list[datetime]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from feast.protos.feast.types.Value_pb2 import Value
-from tests.unit.streaming.jobs.test_sql import definitions
 
 from adfeast.contract.events import EVENT_TIME
 from streaming.errors import BadFeatureRow
 from streaming.redis_writer.layout import RowLayout
+from tests.unit.streaming.jobs.test_sql import definitions
 
 
 def test_values_are_typed_and_a_bad_row_is_named() -> None:
