@@ -101,72 +101,119 @@ def _default(kind: str, value: Any) -> Any:
     return float(value) if kind in _FLOATS and isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def dead_letter_topic(topic: str) -> str:
-    """Where messages of `topic` go that are not valid in its format."""
-    return f"{topic}.dead"
+class _Form:
+    """One schema of a topic: its rules and its bytes; the Java decoder (streaming/java) has the same rules."""
 
-
-class EventCodec:
-    """Encodes and decodes the events of one topic as raw Avro (no header), the form Flink's `avro` format reads.
-
-    Args:
-        topic: Kafka topic, for messages.
-        schema: Avro record schema as parsed JSON, from `Definitions.events`.
-    """
-
-    def __init__(self, topic: str, schema: dict[str, Any]) -> None:
-        self.topic, self.schema = topic, schema
-        self.columns: dict[str, str] = {
-            f["name"]: f["type"] if isinstance(f["type"], str) else f["type"]["type"] for f in schema["fields"]
-        }
+    def __init__(self, topic: str, schema: Mapping[str, Any]) -> None:
+        self.topic, self.kinds, self.defaults = topic, column_types(schema), column_defaults(schema)
+        self.fingerprint = fingerprint(schema)
+        # Milliseconds go in and out as plain integers: fastavro sees the schema without logical types.
         plain = json.loads(json.dumps(schema))
         for f in plain["fields"]:
-            f["type"] = self.columns[f["name"]]
+            f["type"] = "long" if self.kinds[f["name"]] == TIMESTAMP else f["type"]
         self._wire = fastavro.parse_schema(plain)
 
-    def check(self, event: Mapping[str, Any]) -> None:
-        """Raises InvalidEvent naming the first field that is unknown, missing, empty or of another type."""
+    def complete(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """The event with every column, in their order, checked."""
         for name in event:
-            if name not in self.columns:
-                raise self._refuse(name, f"is not a column of {self.topic!r}; columns: {', '.join(self.columns)}")
-        for name, kind in self.columns.items():
-            if name not in event:
+            if name not in self.kinds:
+                raise self._refuse(name, f"is not a column of {self.topic!r}; columns: {', '.join(self.kinds)}")
+        whole = {**self.defaults, **event}
+        for name, kind in self.kinds.items():
+            if name not in whole:
                 raise self._refuse(name, f"({kind}) is missing")
-            value: Any = event[name]
-            kinds: Any = _PYTHON[kind]
-            if not isinstance(value, kinds) or (isinstance(value, bool) and kind != "boolean"):
-                raise self._refuse(name, f"must be {kind}, got {value!r} ({type(value).__name__})")
-            if kind in _BOUNDS and not -_BOUNDS[kind] <= value < _BOUNDS[kind]:
-                raise self._refuse(name, f"must fit {kind}, got {value!r}")
-            if name.endswith("_id") and not 0 < len(value.encode()) <= MAX_ID_BYTES:
-                raise self._refuse(name, f"must have 1 to {MAX_ID_BYTES} bytes, got {len(value.encode())}")
-        if event[EVENT_TIME] <= 0:
-            raise self._refuse(EVENT_TIME, f"must be milliseconds since 1970, got {event[EVENT_TIME]!r}")
+            self._check(name, kind, whole[name])
+        return {name: whole[name] for name in self.kinds}
 
-    def encode(self, event: Mapping[str, Any]) -> bytes:
-        """Avro bytes of a checked event; `event_timestamp` in milliseconds since 1970.
+    def _check(self, name: str, kind: str, value: Any) -> None:
+        if kind == "array<string>":
+            if not isinstance(value, list) or any(not isinstance(v, str) for v in value):
+                raise self._refuse(name, f"must be a list of strings, got {value!r}")
+            return
+        plain = "long" if kind == TIMESTAMP else kind
+        kinds: Any = _PYTHON[plain]
+        if not isinstance(value, kinds) or (isinstance(value, bool) and kind != "boolean"):
+            raise self._refuse(name, f"must be {plain}, got {value!r} ({type(value).__name__})")
+        if plain in _BOUNDS and not -_BOUNDS[plain] <= value < _BOUNDS[plain]:
+            raise self._refuse(name, f"must fit {plain}, got {value!r}")
+        if plain in _FLOATS:
+            try:
+                _FLOATS[plain].pack(float(value))
+            except OverflowError as error:
+                raise self._refuse(name, f"must fit {plain}, got {value!r}") from error
+        if kind == TIMESTAMP and not 0 < value < MAX_TIME_MS:
+            raise self._refuse(name, f"must be milliseconds since 1970 and before the year 10000, got {value!r}")
+        if kind == "string" and name.endswith("_id") and not 0 < len(value.encode()) <= MAX_ID_BYTES:
+            raise self._refuse(name, f"must have 1 to {MAX_ID_BYTES} bytes, got {len(value.encode())}")
 
-        Raises:
-            InvalidEvent: the event does not fit the schema.
-        """
-        self.check(event)
+    def write(self, whole: dict[str, Any]) -> bytes:
         out = io.BytesIO()
-        fastavro.schemaless_writer(out, self._wire, dict(event))
+        fastavro.schemaless_writer(out, self._wire, whole)
         return out.getvalue()
 
-    def decode(self, message: bytes) -> dict[str, Any]:
-        """Raises: InvalidEvent: the bytes are not an event of this topic."""
-        source = io.BytesIO(message)
+    def read(self, body: memoryview) -> dict[str, Any]:
+        source = io.BytesIO(body)
         try:
             event: Any = fastavro.schemaless_reader(source, self._wire, None)
         except (EOFError, ValueError, IndexError, KeyError) as error:
             raise InvalidEvent(
-                f"{len(message)} bytes on topic {self.topic!r} are not valid in its format: {error}"
+                f"{len(body)} bytes on topic {self.topic!r} are not valid in its format: {error}"
             ) from error
         if source.read(1):
-            raise InvalidEvent(f"{len(message)} bytes on topic {self.topic!r} are longer than an event")
-        self.check(event)
-        return event  # type: ignore[no-any-return]
+            raise InvalidEvent(f"{len(body)} bytes on topic {self.topic!r} are longer than an event")
+        return self.complete(event)
 
     def _refuse(self, field: str, problem: str) -> InvalidEvent:
         return InvalidEvent(f"event for {self.topic!r}: {field} {problem}", field)
+
+
+class EventCodec:
+    """Encodes the events of one topic with one schema, and decodes those that were written with any known one.
+
+    Args:
+        topic: Kafka topic, for messages.
+        schema: Avro record schema as parsed JSON that events are encoded with; producers take it from
+            `adfeast.contract.event_schemas.writing`.
+        known: schemas that messages may have been written with, newest last (`event_schemas.known`); events are
+            decoded into the columns of the newest. By default only `schema`.
+    """
+
+    def __init__(self, topic: str, schema: Mapping[str, Any], known: Sequence[Mapping[str, Any]] = ()) -> None:
+        self.topic, self.schema = topic, schema
+        self._own = _Form(topic, schema)
+        forms = [_Form(topic, s) for s in known] or [self._own]
+        self._forms = {f.fingerprint: f for f in [self._own, *forms]}
+        self._newest = forms[-1]
+        self.columns: dict[str, str] = {n: "long" if k == TIMESTAMP else k for n, k in self._own.kinds.items()}
+
+    def check(self, event: Mapping[str, Any]) -> None:
+        """Raises InvalidEvent naming the first field that is unknown, missing, empty or of another type."""
+        self._own.complete(event)
+
+    def encode(self, event: Mapping[str, Any]) -> bytes:
+        """The message of a checked event; `event_timestamp` in milliseconds since 1970.
+
+        Columns with a default may be left out.
+
+        Raises:
+            InvalidEvent: the event does not fit the schema.
+        """
+        return frame(self._own.fingerprint, self._own.write(self._own.complete(event)))
+
+    def decode(self, message: bytes) -> dict[str, Any]:
+        """The event in the newest columns, with their defaults for what its writer did not know.
+
+        Raises:
+            InvalidEvent: the bytes are not an event of this topic, or of a schema that is not known.
+        """
+        identity, body = unframe(message)
+        form = self._forms.get(identity)
+        if form is None:
+            raise InvalidEvent(
+                f"a message on topic {self.topic!r} was written with schema {identity.hex()}, which is none of "
+                f"{', '.join(f.hex() for f in self._forms)}: read it with all schemas that event_schemas.known gives"
+            )
+        event = form.read(body)
+        if form is self._newest:
+            return event
+        return self._newest.complete({name: value for name, value in event.items() if name in self._newest.kinds})
