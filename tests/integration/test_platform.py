@@ -188,7 +188,7 @@ def test_our_programs_need_the_platform_up(tmp_path: Path) -> None:
 
 
 def test_triton_has_its_models_again_after_a_crash(platform: Platform) -> None:
-    signature = Signature("twin", (Input("value", "view", "user", "dense", "float32", 1, 0, "none", 0.0, ""),))
+    signature = Signature("twin", (Input("value", "view", "user", "dense", "float32"),))
     triton = f"http://{platform.settings.triton_http}/v2"
     write_model(platform.settings.triton_repository, "twin", signature, signature.hash, seed=1, max_batch=8)
     broken = platform.settings.triton_repository / "broken"
