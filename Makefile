@@ -48,7 +48,7 @@ PYTHON = $(shell python3.11 infra/local/setup/shared_python.py 2>/dev/null || ec
 # $(call sync,environment,extras)
 sync = UV_PROJECT_ENVIRONMENT=$(ENV)/$(1) $(UV) sync --frozen --python $(PYTHON) $(addprefix --extra ,$(2))
 
-.PHONY: help setup prerequisites demo test bench up down lint types imports clean distclean
+.PHONY: help setup prerequisites demo test unit bench up down proto lint types imports clean distclean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -60,6 +60,10 @@ test: setup ## Install all it needs, then run every test (ARGS='-k name' for som
 	@$(if $(ARGS),true,echo "==> Tests of the stream jobs' Java function" && $(MAVEN) -f streaming/java/pom.xml test)
 	@$(BIN)/pytest --basetemp $(LOCAL)/pytest $(ARGS)
 
+# Half a minute, most of it the imports of Feast and torch: what trains, and what downloads, is left to `make test`.
+unit: setup ## The tests of seconds: no platform, no training (ARGS='-k name' for some)
+	@$(BIN)/pytest --basetemp $(LOCAL)/pytest -p no:nbmake -m "not slow" --ignore tests/unit/training tests/unit $(ARGS)
+
 bench: setup ## Measure, each number beside its peer or its floor
 	@$(BIN)/python -m benchmarks.predict $(ARGS)
 
@@ -68,6 +72,10 @@ up: setup ## Start the platform
 
 down: ## Stop the platform
 	@if [ -x $(BIN)/adfeast ]; then $(BIN)/adfeast down; fi
+
+proto: setup ## Generate the Python code of serving/proto/adfeast.proto again
+	@$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. serving/proto/adfeast.proto
+	@$(BIN)/ruff format --quiet serving/proto && $(BIN)/ruff check --quiet --fix serving/proto
 
 lint: setup ## Style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
