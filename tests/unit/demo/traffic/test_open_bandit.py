@@ -16,7 +16,6 @@ from demo.errors import MissingMapping
 from demo.traffic.catalogue import EMBEDDING, deliver, embed, embedding_width
 from demo.traffic.open_bandit import DELAY_MEDIAN_S, DELAY_P99_S, OpenBandit, click_delays_ms, read
 
-
 pytestmark = pytest.mark.slow  # the data set is downloaded the first time
 
 
