@@ -15,9 +15,10 @@ WHAT_TO_DO = "Move it into a folder whose path has only"
 
 
 def clone(folder: Path) -> Path:
-    """The sources as a fresh clone has them: nothing that git ignores is among them."""
-    hidden = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info")
-    shutil.copytree(ROOT, folder, ignore=hidden)
+    """What `make prerequisites` reads of the sources; nothing that git ignores is among it."""
+    for name in ("infra", "streaming/java/src"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Makefile", folder)
     return folder
 
 
