@@ -25,12 +25,16 @@ class InvalidEvent(AdfeastError):
         self.field = field
 
 
+class NotLogged(AdfeastError):
+    """A model asks for a feature that was not logged, or is not logged as the model knows it."""
+
+
 class SignatureMismatch(AdfeastError):
     """Two sides disagree on the ordered inputs of a model; both hashes stand in the message."""
 
     def __init__(self, what: str, expected: str, found: str) -> None:
         super().__init__(
             f"{what} has signature {found}, but {expected} is expected: "
-            "train and publish a model from the current feature service, or apply the definitions it was trained with"
+            "both must name the same ordered inputs with the same buckets, transforms and defaults"
         )
         self.expected, self.found = expected, found

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from adfeast.clock import Clock, SystemClock
+from adfeast.contract.topics import features_topic
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings
 from streaming.errors import NotCaughtUp
 from streaming.flink_rest import FlinkRest
 from streaming.kafka_admin import Offsets, committed_offsets, end_offsets
-from streaming.plan import ARCHIVE, FEATURES, features_topic, stream_views
+from streaming.plan import ARCHIVE, FEATURES, stream_views
 from streaming.redis_writer.writer import writer_group
 
 POLL_S = 0.1

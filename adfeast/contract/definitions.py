@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
-from adfeast.contract.signature import REQUEST, Input, Role, Signature
+from adfeast.contract.signature import REQUEST, Contract, Identity, Input, Role, Signature
 from adfeast.errors import DefinitionError
 
 
 @dataclass(frozen=True)
 class Feature:
-    """A feature of a view; the attributes are those of `adfeast.contract.signature.Input`."""
+    """A feature of a view or of a request source.
+
+    Attributes:
+        made: how it is made, as `adfeast.contract.signature.Identity` says; the other attributes are those of `Input`.
+        low, high: bounds of a sound number, None where there is none.
+        null_share: share of a batch view's rows in which it may be null.
+    """
 
     name: str
     dtype: str
@@ -21,6 +30,10 @@ class Feature:
     transform: str
     default: float
     description: str
+    made: str = ""
+    low: float | None = None
+    high: float | None = None
+    null_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,8 @@ class View:
         table: path of its rows in the lake (batch: computed rows; stream: archived values).
         query: Spark SQL of a batch view, else empty.
         topic: Kafka topic of a stream view, else empty.
+        reads: event topics and delivered tables that a batch view's query reads.
+        bad_rows: share of a batch view's rows that may be put aside; more fail the run.
     """
 
     name: str
@@ -64,6 +79,24 @@ class View:
     topic: str = ""
     aggregations: tuple[Aggregation, ...] = ()
     description: str = ""
+    reads: tuple[str, ...] = ()
+    bad_rows: float = 0.0
+
+    @cached_property
+    def digest(self) -> str:
+        """Of how its rows are made, 16 hex digits: rows made under another digest may differ."""
+        made = [(f.name, f.made, f.role, f.dtype, f.width) for f in self.features]
+        text = json.dumps([self.name, self.kind, self.join_key, self.topic, self.query.split(), made])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that another team delivers into the lake; a delivery older than `max_age_s` is stale (None: never)."""
+
+    name: str
+    url: str
+    max_age_s: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,9 +115,9 @@ class Definitions:
     Attributes:
         entities: name to join key.
         views: name to view.
-        events: topic to Avro schema (a parsed JSON object).
+        events: topic to Avro schema (a parsed JSON object), whether a view reads it or not.
         request_sources: name to features.
-        tables: name to lake path of the tables other teams deliver.
+        tables: the tables other teams deliver, by name.
     """
 
     project: str
@@ -93,7 +126,7 @@ class Definitions:
     events: dict[str, dict[str, Any]]
     request_sources: dict[str, tuple[Feature, ...]]
     services: dict[str, Service]
-    tables: dict[str, str]
+    tables: dict[str, Table]
 
     def service(self, name: str) -> Service:
         """Raises: DefinitionError: no such service is applied."""
@@ -116,15 +149,46 @@ class Definitions:
         """Ordered inputs: the service's views in order, features by name, then the request's features as declared."""
         inputs: list[Input] = []
         for view in self.service_views(name):
-            windows = {a.feature: a.text for a in view.aggregations}
-            inputs += [_input(f, view.name, view.entity, windows.get(f.name, "")) for f in view.features]
+            inputs += [_input(f, view.name, view.entity) for f in view.features]
         source = self.service(name).request_source
-        inputs += [_input(f, source, REQUEST, "") for f in self.request_sources.get(source, ())]
+        inputs += [_input(f, source, REQUEST) for f in self.request_sources.get(source, ())]
         names = [i.name for i in inputs]
         for repeated in {n for n in names if names.count(n) > 1}:
             raise DefinitionError(f"feature {repeated!r} stands twice in service {name!r}: rename it in one view")
         return Signature(name, tuple(inputs))
 
+    def contract(self, name: str) -> Contract:
+        """What is logged for a service, whatever models take of it."""
+        return Contract.union(self.signature(name))
 
-def _input(f: Feature, view: str, source: str, aggregation: str) -> Input:
-    return Input(f.name, view, source, f.role, f.dtype, f.width, f.hash_size, f.transform, f.default, aggregation)
+    @cached_property
+    def identities(self) -> dict[tuple[str, str], Identity]:
+        """Every feature that is made today, by view (or request source) and name."""
+        found = {(v.name, f.name): _input(f, v.name, v.entity) for v in self.views.values() for f in v.features}
+        for source, features in self.request_sources.items():
+            found |= {(source, f.name): _input(f, source, REQUEST) for f in features}
+        return {key: i.identity for key, i in found.items()}
+
+    def missing(self, wanted: Contract | Signature) -> list[str]:
+        """One text for each feature of `wanted` that is not made today as it says; empty when all are."""
+        found = []
+        for i in wanted.inputs:
+            now = self.identities.get((i.view, i.name))
+            if now is None:
+                what = "request source" if i.source == REQUEST else "view"
+                known = i.view in self.views or i.view in self.request_sources
+                found.append(
+                    f"{what} {i.view!r} has no feature {i.name!r}" if known else f"no {what} {i.view!r} ({i.name!r})"
+                )
+            elif now != i.identity:
+                changes = [
+                    f"{name} {getattr(now, name)!r} instead of {getattr(i, name)!r}"
+                    for name in ("source", "role", "dtype", "width", "made")
+                    if getattr(now, name) != getattr(i, name)
+                ]
+                found.append(f"{i.name!r} of {i.view!r} is another feature now: {', '.join(changes)}")
+        return found
+
+
+def _input(f: Feature, view: str, source: str) -> Input:
+    return Input(f.name, view, source, f.role, f.dtype, f.width, f.made, f.hash_size, f.transform, f.default)

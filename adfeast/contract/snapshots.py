@@ -1,9 +1,9 @@
-"""The feature snapshot of a request: what the model was given, bit for bit, in one compact Avro message.
+"""The feature snapshot of a request: the values that were served, bit for bit, in one compact Avro message.
 
-User and request inputs are the same for all candidates and are kept once; ad inputs are kept by column. Blocks of
-numbers are little-endian bytes in the column order of the signature named by `signature_hash`. Statuses are one byte an
-input (and ad), in the terms of Feast's logging schema; times are milliseconds since 1970 of the row each view gave, 0
-where there was none.
+User and request features are the same for all candidates and are kept once; ad features are kept by column. Blocks of
+numbers are little-endian bytes in the column order of the contract named by `contract_hash`, in the form that
+adfeast.contract.tensors describes. Statuses are one byte a feature (and ad), in the terms of Feast's logging schema;
+times are milliseconds since 1970 of the row each view gave, 0 where there was none.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass, field, fields
-from enum import IntEnum
 from typing import Any
 
 import fastavro
 import numpy as np
 from numpy.typing import NDArray
 
-from adfeast.contract.signature import DTYPES, TENSORS, Role, Signature
-from adfeast.errors import InvalidEvent
+from adfeast.contract.signature import DTYPES, TENSORS, Contract, Role
+from adfeast.contract.tensors import Tensors
+from adfeast.errors import InvalidEvent, SignatureMismatch
 
 TOPIC = "snapshots"
 BLOCKS: tuple[Role, ...] = tuple(TENSORS)
-_TEXT = ("request_id", "user_id", "model_version", "feature_service", "signature_hash")
+_TEXT = ("request_id", "attempt_id", "user_id", "model_version", "feature_service", "contract_hash")
 _BYTES = (
     "scores",
     *(f"{side}_{TENSORS[role]}" for side in ("shared", "candidate") for role in BLOCKS),
@@ -50,28 +50,6 @@ _WIRE = fastavro.parse_schema(
 )
 
 
-class Status(IntEnum):
-    """Where a served value came from; the numbers are Feast's FieldStatus."""
-
-    PRESENT = 2
-    NOT_FOUND = 4  # no row or a null: the default was served
-    OUTSIDE_MAX_AGE = 5  # too old: the default was served
-
-
-@dataclass(frozen=True)
-class Tensors:
-    """Input of B rows: dense float32 [B, D], ids int64 [B, S], lists int64 [B, L], embeddings float32 [B, E]."""
-
-    dense: NDArray[np.float32]
-    ids: NDArray[np.int64]
-    lists: NDArray[np.int64]
-    embeddings: NDArray[np.float32]
-
-    def of(self, role: Role) -> NDArray[Any]:
-        """The tensor of one role."""
-        return getattr(self, TENSORS[role])  # type: ignore[no-any-return]
-
-
 @dataclass(frozen=True)
 class Snapshot:
     """One request as it was served; B candidates.
@@ -79,17 +57,20 @@ class Snapshot:
     Attributes:
         event_timestamp: milliseconds since 1970, UTC, of the request.
         scores: float32 [B].
-        tensors: what the model was given.
-        shared_status, ad_status: uint8 [user and request inputs], [B, ad inputs], in signature order; see `Status`.
-        shared_times, ad_times: int64 [user views], [B, ad views], in service order.
+        attempt_id: unique among all Predicts ever answered, also among repetitions of one request.
+        tensors: the values of the contract's features.
+        shared_status, ad_status: uint8 [user and request features], [B, ad features], in contract order; see
+            `adfeast.contract.tensors.Status`.
+        shared_times, ad_times: int64 [user views], [B, ad views], in the order in which the contract first names them.
     """
 
     request_id: str
+    attempt_id: str
     event_timestamp: int
     user_id: str
     model_version: str
     feature_service: str
-    signature_hash: str
+    contract_hash: str
     ad_ids: list[str]
     scores: NDArray[np.float32]
     tensors: Tensors
@@ -100,12 +81,12 @@ class Snapshot:
 
 
 class SnapshotCodec:
-    """Encodes and decodes the snapshots of one signature; column positions are worked out once."""
+    """Encodes and decodes the snapshots of one contract; column positions are worked out once."""
 
-    def __init__(self, signature: Signature) -> None:
-        self.signature = signature
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
         self._columns = {
-            (side, role): np.asarray(signature.columns(side == "shared", role), np.intp)
+            (side, role): np.asarray(contract.columns(side == "shared", role), np.intp)
             for side in ("shared", "candidate")
             for role in BLOCKS
         }
@@ -129,7 +110,7 @@ class SnapshotCodec:
 
         Raises:
             InvalidEvent: not a snapshot.
-            SignatureMismatch: made for other inputs than this codec's.
+            SignatureMismatch: made under another contract than this codec's.
         """
         try:
             record: Any = fastavro.schemaless_reader(io.BytesIO(message), _WIRE, None)
@@ -141,9 +122,11 @@ class SnapshotCodec:
         """The snapshot in an archived row; `event_timestamp` in milliseconds.
 
         Raises:
-            SignatureMismatch: made for other inputs than this codec's.
+            SignatureMismatch: made under another contract than this codec's.
         """
-        self.signature.require(record["signature_hash"], f"the snapshot of request {record['request_id']!r}")
+        if record["contract_hash"] != self.contract.hash:
+            what = f"the snapshot of request {record['request_id']!r}"
+            raise SignatureMismatch(what, self.contract.hash, record["contract_hash"])
         n = len(record["ad_ids"])
         blocks = {TENSORS[role]: self._join(record, role, n) for role in BLOCKS}
         plain = {f.name: record[f.name] for f in fields(Snapshot) if f.name in (*_TEXT, "event_timestamp", "ad_ids")}
@@ -158,7 +141,7 @@ class SnapshotCodec:
         )
 
     def _join(self, record: dict[str, Any], role: Role, n: int) -> NDArray[Any]:
-        tensor = np.empty((n, self.signature.width(role)), DTYPES[role])
+        tensor = np.empty((n, self.contract.width(role)), DTYPES[role])
         shared, own = self._columns["shared", role], self._columns["candidate", role]
         tensor[:, shared] = np.frombuffer(record[f"shared_{TENSORS[role]}"], DTYPES[role])
         tensor[:, own] = np.frombuffer(record[f"candidate_{TENSORS[role]}"], DTYPES[role]).reshape(len(own), n).T

@@ -2,51 +2,39 @@
 
 Feast accepts in silence an unknown column or function, a window that is no multiple of its slide, a feature without its
 aggregation, and compares stream views without looking at their aggregations. These helpers refuse the first four before
-the registry is touched and put a digest of the aggregations into a tag, so that a changed window is a changed view.
+the registry is touched and say in a tag how each feature is made, so that a changed window is a changed feature.
 What Feast's types cannot say stands in tags, all of them strings.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from feast import Entity, FeatureView, Field, FileSource, KafkaSource, RequestSource, StreamFeatureView
+from feast import (
+    Entity,
+    FeatureService,
+    FeatureView,
+    Field,
+    KafkaSource,
+    RequestSource,
+    StreamFeatureView,
+)
 from feast.aggregation import Aggregation
 from feast.data_format import AvroFormat
 from feast.types import Array, FeastType, Float32, Float64, Int64, String
 
-from adfeast.contract.events import EVENT_ID, EVENT_TIME
 from adfeast.errors import DefinitionError
+from adfeast.feast_ext.query import Query
 from adfeast.feast_ext.registry import TIERS
-from adfeast.settings import Settings, load_settings
+from adfeast.feast_ext.sources import deployment, lake_parquet
 
 ROLES = ("dense", "sparse", "list", "embedding")
 TRANSFORMS = ("none", "log1p")
 FUNCTIONS = ("count", "sum", "session_count")
-ENVELOPE = (EVENT_ID, EVENT_TIME)
 NUMERIC = ("int", "long", "float", "double")
-
-_settings: ContextVar[Settings | None] = ContextVar("settings", default=None)
-
-
-@contextmanager
-def declaring(settings: Settings) -> Iterator[None]:
-    """Declares for this deployment instead of the one that the process' settings file describes."""
-    token = _settings.set(settings)
-    try:
-        yield
-    finally:
-        _settings.reset(token)
-
-
-def _deployment() -> Settings:
-    return _settings.get() or load_settings()
 
 
 def seconds(n: int) -> timedelta:
@@ -79,6 +67,9 @@ def feature(
     hash_size: int | None = None,
     max_len: int | None = None,
     dim: int | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    null_share: float = 1.0,
     description: str = "",
 ) -> Field:
     """One feature with the tags the platform reads.
@@ -88,6 +79,8 @@ def feature(
             where it is made), `list` (at most `max_len` ids), `embedding` (exactly `dim` floats).
         default: what the model is given when the value is missing or too old; ids, lists and embeddings need none.
         transform: applied inside the model to a dense value.
+        low, high: bounds of a sound dense value; a batch row outside is put aside.
+        null_share: share of a batch view's rows in which the value may be null.
 
     Raises:
         DefinitionError: a tag is missing, unknown or does not fit the type.
@@ -125,6 +118,15 @@ def feature(
         if dim is None or dim < 1 or dtype != Array(Float32):
             raise refuse(f"an embedding feature is Array(Float32) with dim= of at least 1, got {dtype}, {dim}")
         tags["dim"] = str(dim)
+    if (low, high) != (None, None) and role != "dense":
+        raise refuse(f"low= and high= are for dense features, not for role {role!r}")
+    if low is not None and high is not None and low > high:
+        raise refuse(f"low={low} is above high={high}")
+    if not 0 <= null_share <= 1:
+        raise refuse(f"null_share={null_share} is not a share between 0 and 1")
+    tags |= {tag: repr(float(value)) for tag, value in (("low", low), ("high", high)) if value is not None}
+    if null_share < 1:
+        tags["null_share"] = repr(float(null_share))
     return Field(name=name, dtype=dtype, description=description, tags=tags)
 
 
@@ -170,50 +172,40 @@ def windowed(
     )
 
 
-def event_schema(name: str, columns: dict[str, str]) -> str:
-    """Avro schema, as JSON, of an event with its id and its time first.
-
-    Args:
-        columns: name to Avro primitive type; every column is required. `event_id` (string) and `event_timestamp`
-            (milliseconds since 1970, UTC) are added.
-    """
-    envelope = [
-        {"name": EVENT_ID, "type": "string"},
-        {"name": EVENT_TIME, "type": {"type": "long", "logicalType": "timestamp-millis"}},
-    ]
-    fields = envelope + [{"name": column, "type": kind} for column, kind in columns.items()]
-    return json.dumps({"type": "record", "name": name, "namespace": "adfeast", "fields": fields})
-
-
-def lake_table(name: str, folder: str, description: str, query: str | None = None) -> FileSource:
-    """A Parquet table of the lake; with a `query`, one that the batch job computes from the other tables."""
-    settings = _deployment()
-    return FileSource(
-        name=name,
-        path=settings.lake_path(folder, name),
-        timestamp_field="event_timestamp",
-        created_timestamp_column="created_timestamp",
-        description=description,
-        tags={"query": query} if query else {},
-        s3_endpoint_override=settings.s3_endpoint,
-    )
-
-
 def batch_view(
-    name: str, entity: Entity, query: str, features: Sequence[Field], *, max_age: timedelta, tier: str, description: str
+    name: str,
+    entity: Entity,
+    query: str,
+    features: Sequence[Field],
+    *,
+    max_age: timedelta,
+    tier: str,
+    description: str,
+    bad_rows: float = 0.01,
 ) -> FeatureView:
     """A view whose rows the batch job computes with `query` (Spark SQL) and materialization writes to its tier.
 
     The query sees every table of the lake and every archived event topic by name, `hash_id(text)`, and `:as_of`, the
     end of the interval; it returns the join key and the features. One row a key; the job adds the timestamps.
+
+    Args:
+        bad_rows: share of the rows that the job may put aside, with the reason; more fail the view's run.
+
+    Raises:
+        DefinitionError: the query cannot be read, lacks a column, or a tag is bad.
     """
     _check_view(name, features, tier)
+    if not 0 <= bad_rows <= 1:
+        raise DefinitionError(f"view {name!r}: bad_rows={bad_rows} is not a share between 0 and 1")
+    read = Query(name, query)
+    made = [_made(f, read.made(entity.join_key, f.name)) for f in features]
+    tags = {"kind": "computed", "query": query, "reads": ",".join(read.reads), "bad_rows": repr(float(bad_rows))}
     return FeatureView(
         name=name,
         entities=[entity],
         ttl=max_age,
-        schema=[Field(name=entity.join_key, dtype=String), *features],
-        source=lake_table(f"{name}_table", "features", f"what the batch job computes for {name}", query),
+        schema=[Field(name=entity.join_key, dtype=String), *made],
+        source=lake_parquet(f"{name}_table", "features", f"what the batch job computes for {name}", tags),
         online=True,
         description=description,
         tags=_view_tags(tier, max_age),
@@ -223,30 +215,31 @@ def batch_view(
 def stream_view(
     name: str,
     entity: Entity,
-    topic: str,
-    schema: str,
+    events: KafkaSource,
     features: Sequence[Windowed],
     *,
     max_age: timedelta,
-    tier: str,
     description: str,
+    tier: str = "redis",
 ) -> StreamFeatureView:
-    """A view whose values a Flink job keeps from the events of `topic`; the job is planned from what stands here.
+    """A view whose values a Flink job keeps from `events`; the job is planned from what stands here.
 
     Raises:
-        DefinitionError: a column that the schema has not, the same aggregation twice, or a bad tag.
+        DefinitionError: a column that the events have not, the same aggregation twice, a bad tag or tier.
     """
-    fields = [f.field for f in features]
     aggregations = [f.aggregation for f in features]
-    _check_view(name, fields, tier)
+    _check_view(name, [f.field for f in features], tier)
+    if tier != "redis":
+        raise DefinitionError(f"view {name!r}: values of a stream are written to Redis only, not to tier {tier!r}")
+    topic, schema = events.kafka_options.topic, events.kafka_options.message_format.schema_json
     columns = {c["name"]: c["type"] for c in json.loads(schema)["fields"]}
-    if entity.join_key not in columns or any(c not in columns for c in ENVELOPE):
-        raise DefinitionError(f"view {name!r}: the schema of topic {topic!r} lacks {entity.join_key} or {ENVELOPE}")
+    if entity.join_key not in columns:
+        raise DefinitionError(f"view {name!r}: the events {topic!r} have no column {entity.join_key!r}")
     seen = set()
     for a in aggregations:
         if a.column not in columns:
             raise DefinitionError(
-                f"feature {a.name!r} of view {name!r}: topic {topic!r} has no column {a.column!r}; "
+                f"feature {a.name!r} of view {name!r}: {topic!r} has no column {a.column!r}; "
                 f"it has {', '.join(columns)}"
             )
         if a.function == "sum" and columns[a.column] not in NUMERIC:
@@ -255,18 +248,18 @@ def stream_view(
         if key in seen:
             raise DefinitionError(f"feature {a.name!r} of view {name!r} repeats another feature's aggregation")
         seen.add(key)
-    digest = hashlib.sha256(
-        repr([(a.name, a.column, a.function, a.time_window, a.slide_interval) for a in aggregations]).encode()
-    )
-    settings = _deployment()
+    fields = [_made(f.field, _window(topic, f.aggregation)) for f in features]
     source = KafkaSource(
         name=f"{name}_events",
-        kafka_bootstrap_servers=settings.kafka_bootstrap,
+        kafka_bootstrap_servers=deployment().kafka_bootstrap,
         topic=topic,
         timestamp_field="event_timestamp",
         message_format=AvroFormat(schema),
-        batch_source=lake_table(f"{name}_history", "stream_features", f"archived values of {name}"),
+        batch_source=lake_parquet(
+            f"{name}_history", "stream_features", f"archived values of {name}", {"kind": "computed"}
+        ),
         description=f"events of {topic} as {name} reads them",
+        tags={"kind": "view"},
     )
     return StreamFeatureView(
         name=name,
@@ -278,8 +271,27 @@ def stream_view(
         timestamp_field="event_timestamp",
         online=True,
         description=description,
-        tags=_view_tags(tier, max_age) | {"aggregations_digest": digest.hexdigest()[:16]},
+        # Feast compares stream views without their aggregations; those of the fields it sees.
+        tags=_view_tags(tier, max_age) | {"windows": "; ".join(f"{f.name}={f.tags['made']}" for f in fields)},
     )
+
+
+def feature_service(
+    name: str, views: Sequence[FeatureView | StreamFeatureView], request: RequestSource, description: str
+) -> FeatureService:
+    """What is logged, and what a new model may take, in order: whole views, then what the caller knows."""
+    return FeatureService(
+        name=name, features=list(views), tags={"request_source": request.name}, description=description
+    )
+
+
+def _made(field: Field, how: str) -> Field:
+    return Field(name=field.name, dtype=field.dtype, description=field.description, tags={**field.tags, "made": how})
+
+
+def _window(topic: str, a: Aggregation) -> str:
+    window, slide = int(a.time_window.total_seconds()), int(a.slide_interval.total_seconds())
+    return f"{a.function}({a.column}) of {topic}, {window}s by {slide}s"
 
 
 def request_source(name: str, features: Sequence[Field], description: str) -> RequestSource:

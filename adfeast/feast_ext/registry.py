@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
-from adfeast.contract.definitions import Aggregation, Definitions, Feature, Service, View
+from adfeast.contract.definitions import Aggregation, Definitions, Feature, Service, Table, View
 from adfeast.contract.signature import TENSORS
 from adfeast.errors import DefinitionError
 from adfeast.settings import Settings
@@ -80,22 +80,24 @@ def _parse(project: str, raw: dict[str, list[bytes]]) -> Definitions:
     entities = {spec.name: spec.join_key for spec in declared}
     sources = [DataSource.FromString(b) for b in raw["data_sources"]]
     views: dict[str, View] = {}
-    events: dict[str, dict[str, Any]] = {}
+    events = {
+        s.kafka_options.topic: json.loads(s.kafka_options.message_format.avro_format.schema_json)
+        for s in sources
+        if s.type == DataSource.STREAM_KAFKA and dict(s.tags).get("kind") == "events"
+    }
     for data in raw["feature_views"]:
         spec = FeatureView.FromString(data).spec
         views[spec.name] = _view(spec, "batch", entities)
     for data in raw["stream_feature_views"]:
         spec = StreamFeatureView.FromString(data).spec
         view = views[spec.name] = _view(spec, "stream", entities)
-        schema = json.loads(spec.stream_source.kafka_options.message_format.avro_format.schema_json)
-        if events.setdefault(view.topic, schema) != schema:
-            raise DefinitionError(f"topic {view.topic!r} has two schemas; view {view.name!r} declares the second")
+        if view.topic not in events:
+            raise DefinitionError(f"view {view.name!r} reads {view.topic!r}, which no event_source declares")
     services = {}
     for data in raw["feature_services"]:
         spec = FeatureService.FromString(data).spec
         taken = tuple((p.feature_view_name, tuple(c.name for c in p.feature_columns)) for p in spec.features)
         services[spec.name] = Service(spec.name, taken, dict(spec.tags).get("request_source", ""))
-    computed = {v.table for v in views.values()}
     return Definitions(
         project=project,
         entities=entities,
@@ -108,11 +110,17 @@ def _parse(project: str, raw: dict[str, list[bytes]]) -> Definitions:
         },
         services=services,
         tables={
-            s.name: s.file_options.uri
+            s.name: _table(s)
             for s in sources
-            if s.type == DataSource.BATCH_FILE and s.file_options.uri not in computed
+            if s.type == DataSource.BATCH_FILE and dict(s.tags).get("kind") == "table"
         },
     )
+
+
+def _table(source: Any) -> Table:
+    tags = dict(source.tags)
+    age = _number(int, tags, "max_age_seconds", f"table {source.name!r}") if "max_age_seconds" in tags else None
+    return Table(source.name, source.file_options.uri, age)
 
 
 def _view(spec: Any, kind: Literal["batch", "stream"], entities: dict[str, str]) -> View:
@@ -124,7 +132,7 @@ def _view(spec: Any, kind: Literal["batch", "stream"], entities: dict[str, str])
         raise DefinitionError(f"view {spec.name!r} has tier {tags['tier']!r}, which is not one of {', '.join(TIERS)}")
     if len(spec.entities) != 1 or spec.entities[0] not in entities:
         raise DefinitionError(f"view {spec.name!r} has entities {list(spec.entities)}: a view has exactly one")
-    entity = spec.entities[0]
+    entity, made = spec.entities[0], dict(spec.batch_source.tags)
     return View(
         name=spec.name,
         kind=kind,
@@ -136,13 +144,15 @@ def _view(spec: Any, kind: Literal["batch", "stream"], entities: dict[str, str])
             sorted((_feature(f, spec.name) for f in spec.features if f.name != entities[entity]), key=lambda f: f.name)
         ),
         table=spec.batch_source.file_options.uri,
-        query=dict(spec.batch_source.tags).get("query", "") if kind == "batch" else "",
+        query=made.get("query", ""),
         topic=spec.stream_source.kafka_options.topic if kind == "stream" else "",
         aggregations=tuple(
             Aggregation(a.name, a.function, a.column, a.time_window.seconds, a.slide_interval.seconds)
             for a in sorted(getattr(spec, "aggregations", ()), key=lambda a: a.name)
         ),
         description=spec.description,
+        reads=tuple(name for name in made.get("reads", "").split(",") if name),
+        bad_rows=_number(float, made, "bad_rows", f"view {spec.name!r}", 0.0),
     )
 
 
@@ -170,6 +180,10 @@ def _feature(spec: Any, owner: str) -> Feature:
         transform=tags.get("transform", "none"),
         default=_number(float, tags, "default", what, 0.0),
         description=spec.description,
+        made=tags.get("made", ""),
+        low=_number(float, tags, "low", what) if "low" in tags else None,
+        high=_number(float, tags, "high", what) if "high" in tags else None,
+        null_share=_number(float, tags, "null_share", what, 1.0),
     )
 
 

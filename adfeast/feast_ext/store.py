@@ -16,7 +16,7 @@ from feast.repo_operations import apply_total
 from sqlalchemy.engine import make_url
 
 from adfeast.errors import SettingsError
-from adfeast.feast_ext.declare import declaring
+from adfeast.feast_ext.sources import declaring
 from adfeast.feast_ext.two_tier import dynamodb_config, redis_config
 from adfeast.settings import Settings
 

@@ -73,7 +73,7 @@ def deliver(settings: Settings, definitions: Definitions, data: OpenBandit, at: 
         for column in (EVENT_TIME, CREATED_TIME):
             stamp = pa.array([at] * table.num_rows, pa.timestamp("us", "UTC"))
             table = table.append_column(column, stamp)
-        _write(settings, table, definitions.tables.get(name, settings.lake_path("tables", name)), at)
+        _write(settings, table, definitions.tables[name].url, at)
         written[name] = table.num_rows
     return written
 

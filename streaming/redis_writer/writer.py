@@ -21,7 +21,6 @@ from adfeast.contract.events import dead_letter_topic
 from adfeast.settings import Settings
 from streaming.errors import BadFeatureRow, StreamingError
 from streaming.kafka_admin import ensure_topics
-from streaming.plan import features_topic
 from streaming.redis_writer.layout import WRITE_IF_NEWER, RowLayout
 from streaming.redis_writer.stats import WriterStats
 

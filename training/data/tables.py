@@ -40,7 +40,8 @@ def register_lake(spark: SparkSession, settings: Settings, definitions: Definiti
         MissingTable: a delivered table has no data.
     """
     spark.sql(SPARK_HASH_ID)
-    for name, url in definitions.tables.items():
+    for name, table in definitions.tables.items():
+        url = table.url
         fs, path = filesystem(settings, url)
         if not parquet_files(fs, path):
             raise MissingTable(f"table {name!r} has no Parquet files in {url}: deliver it before the batch job runs")

@@ -4,9 +4,9 @@ missing.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,15 +14,14 @@ from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueT
 from feast.infra.registry.sql import SqlRegistry, SqlRegistryConfig
 from feast.types import Array, Float32, Int64, String
 
+from adfeast.contract.definitions import Table
+from adfeast.contract.signature import Signature
 from adfeast.errors import DefinitionError
 from adfeast.feast_ext.declare import (
     batch_view,
     days,
-    declaring,
-    event_schema,
     feature,
     hours,
-    lake_table,
     minutes,
     request_source,
     seconds,
@@ -30,11 +29,12 @@ from adfeast.feast_ext.declare import (
     windowed,
 )
 from adfeast.feast_ext.registry import load_definitions
+from adfeast.feast_ext.sources import declaring, event_source, lake_table, optional
 from adfeast.settings import Settings
 
 USER = Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING)
 HOUR = hours(1)
-SCHEMA = event_schema("Seen", {"user_id": "string", "price": "double"})
+QUERY = "SELECT user_id, age, seen_ads, vector FROM users WHERE event_timestamp <= :as_of"
 
 
 @pytest.fixture
@@ -49,12 +49,14 @@ def registry(settings):
     return SqlRegistry(SqlRegistryConfig(path=settings.registry_url, cache_ttl_seconds=0), "p", None)
 
 
-def declare(settings, *, price_window=HOUR):
+def declare(settings, *, price_window=HOUR, query=QUERY):
     with declaring(settings):
+        seen = event_source("seen", {"user_id": "string", "price": optional("double", 0.5)}, "seen")
+        unread = event_source("unread", {"user_id": "string"}, "read by no view")
         profile = batch_view(
             "profile",
             USER,
-            "SELECT ...",
+            query,
             [
                 feature("vector", Array(Float32), "embedding", dim=4),
                 feature("age", Int64, "dense", default=7, transform="log1p"),
@@ -67,22 +69,20 @@ def declare(settings, *, price_window=HOUR):
         activity = stream_view(
             "activity",
             USER,
-            "seen",
-            SCHEMA,
+            seen,
             [
                 windowed("spent", "sum", "price", price_window, minutes(1)),
                 windowed("count_5m", "count", "event_id", minutes(5), seconds(10)),
             ],
             max_age=hours(3),
-            tier="redis",
             description="what",
         )
         auction = request_source("auction", [feature("slot", String, "sparse", hash_size=8)], "asked")
-        delivered = lake_table("users", "tables", "delivered")
+        delivered = lake_table("users", "delivered", fresh=days(2))
     service = FeatureService(
         name="s", features=[activity, profile[["vector", "age"]]], tags={"request_source": "auction"}
     )
-    return delivered, auction, profile, activity, service
+    return seen, unread, delivered, auction, profile, activity, service
 
 
 def put(registry, objects):
@@ -100,11 +100,16 @@ def test_what_was_declared_is_what_is_read(settings, registry):
     put(registry, declare(settings))
     found = load_definitions(settings)
     assert found.entities == {"user": "user_id"}
-    assert found.tables == {"users": f"{settings.lake}/tables/users"}
-    assert found.events == {"seen": json.loads(SCHEMA)}
+    assert found.tables == {"users": Table("users", f"{settings.lake}/tables/users", 172800)}
+    columns = {topic: [f["name"] for f in schema["fields"]] for topic, schema in found.events.items()}
+    assert columns == {
+        "seen": ["event_id", "event_timestamp", "user_id", "price"],
+        "unread": ["event_id", "event_timestamp", "user_id"],
+    }
+    assert found.events["seen"]["fields"][-1] == {"name": "price", "type": "double", "default": 0.5}
     profile, activity = found.views["profile"], found.views["activity"]
     assert (profile.kind, profile.tier, profile.join_key, profile.max_age_s) == ("batch", "dynamodb", "user_id", 172800)
-    assert (profile.query, profile.table) == ("SELECT ...", f"{settings.lake}/features/profile_table")
+    assert (profile.query, profile.table) == (QUERY, f"{settings.lake}/features/profile_table")
     assert [f.name for f in profile.features] == ["age", "seen_ads", "vector"]
     assert (activity.kind, activity.topic, activity.query) == ("stream", "seen", "")
     assert [a.text for a in activity.aggregations] == ["count(event_id) 300s by 10s", "sum(price) 3600s by 60s"]
@@ -179,7 +184,7 @@ def test_the_same_feature_name_twice_in_a_service_is_refused(settings, registry)
         twin = batch_view(
             "twin",
             USER,
-            "SELECT",
+            "SELECT user_id, age FROM users",
             [feature("age", Int64, "dense", default=0)],
             max_age=days(1),
             tier="redis",
@@ -199,3 +204,34 @@ def test_reading_definitions_does_not_import_feast(settings, registry):
         "assert d.signature('s').inputs; assert 'feast' not in sys.modules and 'pandas' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def made(settings):
+    return {name: i.made for (_, name), i in load_definitions(settings).identities.items()}
+
+
+def test_a_changed_column_of_a_query_changes_that_feature_alone(settings, registry):
+    """Its digest, and with it the ledger's key and the signature; an added column and a comment change nothing."""
+    put(registry, declare(settings))
+    before, digest = made(settings), load_definitions(settings).views["profile"].digest
+    more = QUERY.replace("SELECT", "SELECT  /* who */").replace(", age", ", age, 1 AS more")
+    put(registry, declare(settings, query=more))
+    assert made(settings) == before
+    put(registry, declare(settings, query=QUERY.replace(" age,", " age + 1 AS age,")))
+    after = made(settings)
+    assert {name for name in before if after[name] != before[name]} == {"age"}
+    assert load_definitions(settings).views["profile"].digest != digest
+
+
+def test_what_is_not_made_any_more_is_named(settings, registry):
+    put(registry, declare(settings))
+    logged = load_definitions(settings).signature("s")
+    assert load_definitions(settings).missing(logged) == []
+    put(registry, declare(settings, price_window=hours(2)))
+    found = load_definitions(settings)
+    assert found.missing(logged) == [
+        "'spent' of 'activity' is another feature now: made 'sum(price) of seen, 7200s by 60s' instead of "
+        "'sum(price) of seen, 3600s by 60s'"
+    ]
+    gone = Signature("s", (replace(logged.inputs[0], view="gone"), replace(logged.inputs[1], name="gone")))
+    assert found.missing(gone) == ["no view 'gone' ('count_5m')", "view 'activity' has no feature 'gone'"]

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from adfeast.contract.signature import Input, Signature
+from adfeast.contract.signature import Contract, Input, Signature
 from adfeast.errors import SignatureMismatch
 
 SIGNATURE = Signature(
@@ -39,7 +39,7 @@ def test_tensor_columns_know_what_a_request_shares():
         {"dtype": "int64"},
         {"default": 1.0},
         {"transform": "log1p"},
-        {"aggregation": "count(x) 60s by 1s"},
+        {"made": "count(x) of seen, 60s by 1s"},
     ],
 )
 def test_every_property_of_an_input_is_in_the_hash(change):
@@ -55,3 +55,13 @@ def test_another_signature_is_refused_with_both_sides_named():
     with pytest.raises(SignatureMismatch) as refused:
         SIGNATURE.require("f00", "model ctr-000007")
     assert all(part in str(refused.value) for part in ("ctr-000007", "f00", SIGNATURE.hash))
+
+
+def test_a_contract_holds_what_is_made_and_not_what_a_model_does_with_it():
+    other = Signature("s", tuple(dataclasses.replace(i, hash_size=99, default=7.0) for i in SIGNATURE.inputs))
+    assert other.hash != SIGNATURE.hash
+    assert Contract.union(other) == Contract.union(SIGNATURE)
+    more = dataclasses.replace(SIGNATURE.inputs[0], name="more")
+    both = Contract.union(SIGNATURE, Signature("s", (more, *SIGNATURE.inputs[::-1])))
+    assert [i.name for i in both.inputs] == ["a", "b", "c", "d", "more"]
+    assert Contract.from_json(both.to_json()) == both

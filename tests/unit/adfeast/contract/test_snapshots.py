@@ -1,68 +1,69 @@
-"""A snapshot brings back what the model was given, bit for bit, whatever the inputs are."""
+"""A snapshot brings back what was served, bit for bit, whatever the features are."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adfeast.contract.signature import DTYPES, TENSORS, Input, Signature
-from adfeast.contract.snapshots import Snapshot, SnapshotCodec, Tensors
+from adfeast.contract.signature import DTYPES, TENSORS, Contract, Identity
+from adfeast.contract.snapshots import Snapshot, SnapshotCodec
+from adfeast.contract.tensors import Tensors
 from adfeast.errors import InvalidEvent, SignatureMismatch
 
 WIDE = ("list", "embedding")
 
 
 @st.composite
-def signatures(draw) -> Signature:
+def contracts(draw) -> Contract:
     drawn = draw(
         st.lists(st.tuples(st.sampled_from(list(TENSORS)), st.sampled_from(["user", "ad", "request"])), max_size=12)
     )
-    return Signature(
-        "s",
+    return Contract(
         tuple(
-            Input(f"f{i}", f"view_of_{source}", source, role, "any", width=1 + i % 4 if role in WIDE else 1)
+            Identity(f"f{i}", f"view_of_{source}", source, role, "any", width=1 + i % 4 if role in WIDE else 1)
             for i, (role, source) in enumerate(drawn)
         ),
     )
 
 
-def snapshot(signature: Signature, n: int, seed: int) -> Snapshot:
+def snapshot(contract: Contract, n: int, seed: int) -> Snapshot:
     """A snapshot of n candidates with arbitrary bits, NaNs included."""
     random = np.random.default_rng(seed)
     tensors = {}
     for role, name in TENSORS.items():
-        tensor = random.integers(0, 256, (n, signature.width(role) * np.dtype(DTYPES[role]).itemsize), np.uint8).view(
+        tensor = random.integers(0, 256, (n, contract.width(role) * np.dtype(DTYPES[role]).itemsize), np.uint8).view(
             DTYPES[role]
         )
-        shared = signature.columns(shared=True, role=role)
+        shared = contract.columns(shared=True, role=role)
         tensor[:, shared] = tensor[0, shared]
         tensors[name] = tensor
     return Snapshot(
-        "r1", 1_574_553_600_123, "u1", "ctr-000001", signature.service, signature.hash,
+        "r1", "attempt", 1_574_553_600_123, "u1", "ctr-000001-onnx", "s", contract.hash,
         [f"ad{i}" for i in range(n)], random.random(n, np.float32), Tensors(**tensors),
         np.full(3, 2, np.uint8), np.full((n, 2), 4, np.uint8), np.arange(2), np.arange(n * 2).reshape(n, 2),
     )  # fmt: skip
 
 
 @settings(max_examples=60, deadline=None)
-@given(signatures(), st.integers(1, 7), st.integers(0, 1 << 32))
-def test_every_bit_comes_back(signature, n, seed):
-    codec, given_ = SnapshotCodec(signature), snapshot(signature, n, seed)
+@given(contracts(), st.integers(1, 7), st.integers(0, 1 << 32))
+def test_every_bit_comes_back(contract, n, seed):
+    codec, given_ = SnapshotCodec(contract), snapshot(contract, n, seed)
     found = codec.decode(codec.encode(given_))
     for name in TENSORS.values():
         assert getattr(found.tensors, name).tobytes() == getattr(given_.tensors, name).tobytes()
         assert getattr(found.tensors, name).shape == getattr(given_.tensors, name).shape
     for name in ("scores", "shared_status", "ad_status", "shared_times", "ad_times"):
         np.testing.assert_array_equal(getattr(found, name), getattr(given_, name))
+    assert found.attempt_id == "attempt"
     assert (found.request_id, found.event_timestamp, found.ad_ids) == ("r1", 1_574_553_600_123, given_.ad_ids)
 
 
-def test_another_models_snapshot_is_refused():
-    mine, other = Signature("s", (Input("a", "v", "user", "dense", "int64"),)), Signature("s", ())
+def test_another_contracts_snapshot_is_refused():
+    mine, other = Contract((Identity("a", "v", "user", "dense", "int64"),)), Contract(())
     with pytest.raises(SignatureMismatch, match="r1"):
         SnapshotCodec(other).decode(SnapshotCodec(mine).encode(snapshot(mine, 2, 0)))
 
 
 def test_bytes_that_are_no_snapshot_are_refused():
     with pytest.raises(InvalidEvent, match="snapshots"):
-        SnapshotCodec(Signature("s", ())).decode(b"\xff" * 9)
+        SnapshotCodec(Contract(())).decode(b"\xff" * 9)

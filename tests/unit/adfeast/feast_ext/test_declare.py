@@ -12,8 +12,6 @@ from adfeast.errors import DefinitionError
 from adfeast.feast_ext.declare import (
     batch_view,
     days,
-    declaring,
-    event_schema,
     feature,
     hours,
     minutes,
@@ -22,17 +20,16 @@ from adfeast.feast_ext.declare import (
     stream_view,
     windowed,
 )
+from adfeast.feast_ext.sources import declaring, event_source, optional
 from adfeast.settings import Settings
 
 THING = Entity(name="thing", join_keys=["thing_id"], value_type=ValueType.STRING)
-SCHEMA = event_schema("Seen", {"thing_id": "string", "price": "double", "colour": "string"})
+SEEN = event_source("seen", {"thing_id": "string", "price": "double", "colour": "string"}, "things that were seen")
 COUNT = windowed("seen", "count", "event_id", minutes(5), seconds(10))
 
 
-def stream(features, *, tier="redis", schema=SCHEMA, name="seen_lately"):
-    return stream_view(
-        name, THING, "seen", schema, features, max_age=days(1), tier=tier, description="things seen lately"
-    )
+def stream(features, *, tier="redis", events=SEEN, name="seen_lately"):
+    return stream_view(name, THING, events, features, max_age=days(1), tier=tier, description="things seen lately")
 
 
 @pytest.mark.parametrize(
@@ -82,8 +79,8 @@ def test_a_stream_view_fits_its_events():
         stream([COUNT, windowed("again", "count", "event_id", minutes(5), seconds(10))])
     with pytest.raises(DefinitionError, match="declares feature 'seen' twice"):
         stream([COUNT, windowed("seen", "sum", "price", hours(1))])
-    with pytest.raises(DefinitionError, match="lacks thing_id"):
-        stream([COUNT], schema=event_schema("Bare", {"other_id": "string"}))
+    with pytest.raises(DefinitionError, match="have no column 'thing_id'"):
+        stream([COUNT], events=event_source("bare", {"other_id": "string"}, "bare"))
     with pytest.raises(DefinitionError, match="tier 'disk' is not one of redis, dynamodb"):
         stream([COUNT], tier="disk")
 
@@ -98,10 +95,24 @@ def test_a_field_without_a_role_is_refused():
         batch_view("v", THING, "SELECT 1", [bare], max_age=days(1), tier="dynamodb", description="a view")
 
 
-def test_a_changed_window_is_a_changed_view():
+def test_values_of_a_stream_go_to_redis_only():
+    with pytest.raises(DefinitionError, match="written to Redis only, not to tier 'dynamodb'"):
+        stream([COUNT], tier="dynamodb")
+
+
+def test_an_event_column_says_its_type_and_its_default():
+    with pytest.raises(DefinitionError, match="column 'price' of event 'sold' has type 'money'"):
+        event_source("sold", {"price": "money"}, "sold")
+    with pytest.raises(DefinitionError, match="default of column 'price' of event 'sold' is 'free', not double"):
+        event_source("sold", {"price": optional("double", "free")}, "sold")
+
+
+def test_a_changed_window_is_another_feature_and_another_view():
     one, other = stream([COUNT]), stream([windowed("seen", "count", "event_id", minutes(10), seconds(10))])
-    assert one.tags["aggregations_digest"] != other.tags["aggregations_digest"]
-    assert one.tags["aggregations_digest"] == stream([COUNT]).tags["aggregations_digest"]
+    made = [next(f.tags["made"] for f in v.schema if f.name == "seen") for v in (one, other)]
+    assert made == ["count(event_id) of seen, 300s by 10s", "count(event_id) of seen, 600s by 10s"]
+    assert one.tags["windows"] != other.tags["windows"]
+    assert one.tags == stream([COUNT]).tags
 
 
 def test_views_are_declared_for_the_deployment_that_applies_them(tmp_path):
