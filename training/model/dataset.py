@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from adfeast.contract.ids import MISSING_ID
 from adfeast.contract.signature import DTYPES, TENSORS, Input, Signature
-from adfeast.contract.snapshots import Tensors
+from adfeast.contract.tensors import Tensors
 from training.model.errors import TrainingSetError
 
 LABEL, WEIGHT, REQUEST, TIME = "label", "weight", "request_id", "event_timestamp"
