@@ -1,4 +1,7 @@
-"""Which model answers: follows the production alias in MLflow, off the request path.
+"""Which model answers: follows MLflow's word on production, off the request path.
+
+The registered model's tag `production` holds the Triton name to serve with, version and flavour; a deploy writes it last.
+The alias of the same name is for people and is not read here.
 
 A version is used once Triton has it ready and it was made for this server's signature. Until then, and when one is
 refused, the model before it keeps answering.
@@ -12,7 +15,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlencode, urlsplit
 
-from adfeast.contract.model_names import PRODUCTION_ALIAS, REGISTERED_MODEL, triton_model
+from adfeast.contract.model_names import PRODUCTION_TAG, REGISTERED_MODEL
 from adfeast.contract.signature import Signature
 from adfeast.errors import SignatureMismatch
 from adfeast.settings import Settings
@@ -50,7 +53,7 @@ class ModelPointer:
         if self._model is None:
             raise NoModel(
                 self.refused
-                or f"no model is deployed: register one and set the alias {PRODUCTION_ALIAS!r} of {REGISTERED_MODEL!r}"
+                or f"no model is deployed: register one with `adfeast model register` and run `adfeast model deploy`"
             )
         return self._model
 
@@ -60,10 +63,9 @@ class ModelPointer:
         return self._model.name if self._model else ""
 
     async def refresh(self) -> None:
-        """Looks at the alias once and switches if there is reason to."""
+        """Looks once and switches if there is reason to."""
         try:
-            version = await self._production()
-            name = triton_model(version) if version else ""
+            name = await self._production() or ""
             if not name or name == self.name:
                 self._refuse("")
                 return
@@ -84,7 +86,7 @@ class ModelPointer:
             await self.refresh()
 
     async def _production(self) -> str | None:
-        """Version the alias points at, None when there is no such model or alias.
+        """Triton name of what is production, None when nothing is.
 
         Raises:
             ModelUnavailable: MLflow does not say.
@@ -98,8 +100,8 @@ class ModelPointer:
             return None
         if answer.status != 200:
             raise ModelUnavailable(f"MLflow answers HTTP {answer.status}: {answer.body[:200].decode(errors='replace')}")
-        aliases = json.loads(answer.body)["registered_model"].get("aliases", [])
-        return next((a["version"] for a in aliases if a["alias"] == PRODUCTION_ALIAS), None)
+        tags = json.loads(answer.body)["registered_model"].get("tags", [])
+        return next((t["value"] for t in tags if t["key"] == PRODUCTION_TAG), None)
 
     def _refuse(self, reason: str) -> None:
         if reason and reason != self.refused:  # once, not each second

@@ -117,7 +117,7 @@ def test_a_new_model_answers_without_a_restart_and_a_foreign_one_is_refused(
     assert "0" * 64 in refused
     assert signature.hash in refused
     assert stub.Predict(auction()).model_version == newer
-    registry.point(newer.rsplit("-", 1)[1])
+    registry.point(newer)
     wait_for(lambda: not stub.Status(pb.StatusRequest()).refused)
 
 
