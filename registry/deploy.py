@@ -1,8 +1,8 @@
 """Puts a registered version into production without a restart and without touching what serves.
 
-The order is what makes it safe: hold the deploy lease; download; say what Triton is about to load, then see that all its
-inputs are made today; rename the finished folder into Triton's repository; load it under a name of its own; prove it
-with a real inference whose answer is known; write the promotion down; only then move production, which prediction
+The order is what makes it safe: hold the deploy lease; download; say what Triton is about to load, then see that all
+its inputs are made today; rename the finished folder into Triton's repository; load it under a name of its own; prove
+it with a real inference whose answer is known; write the promotion down; only then move production, which prediction
 servers follow; unload what no server can still answer with. The lease is checked before each step that others see.
 Whatever fails before production moves leaves it where it was, and what a killed deploy has left is cleared up by the
 next one. Repeating a deploy changes nothing.
@@ -57,12 +57,8 @@ def deploy(
         LeaseLost: another deploy has taken over meanwhile.
     """
     clock = clock or SystemClock()
-    ledger, when = Ledger(settings, clock), to_datetime(0)
-    digest = f"{version}-{flavour}"
-    with (
-        ledger.lease(LEASE, wait_s) as held,
-        ledger.claim(JOB, REGISTERED_MODEL, digest, when, when, again=True) as run,
-    ):
+    ledger, when, what = Ledger(settings, clock), to_datetime(0), f"{version}-{flavour}"
+    with ledger.lease(LEASE, wait_s) as held, ledger.claim(JOB, REGISTERED_MODEL, what, when, when, again=True) as run:
         assert run is not None
         deployment = _Deployment(settings, clock, held, Repository(settings.triton_repository))
         run.facts |= deployment.run(models.version(settings, version), flavour)
@@ -92,8 +88,7 @@ class _Deployment:
 
     def _fetch(self, version: models.Version, flavour: str, staging: Path) -> _New:
         folder = _download(self._settings, version, f"{models.REPOSITORY}/{flavour}", staging)
-        signature = Signature.from_json((folder / "1" / "signature.json").read_text())
-        signature.require(version.signature_hash, f"version {version.version} of {REGISTERED_MODEL!r}")
+        signature = _signature(folder / "1" / "signature.json", version)
         rows = dict(np.load(_download(self._settings, version, "probe.npz", staging), allow_pickle=False))
         tolerance = PROBE_TOLERANCE_INT8 if flavour.endswith("int8") else PROBE_TOLERANCE
         return _New(folder, Probe(signature, rows, tolerance))
@@ -161,6 +156,21 @@ class _New:
 
     folder: Path
     probe: Probe
+
+
+def _signature(file: Path, version: models.Version) -> Signature:
+    try:
+        signature = Signature.from_json(file.read_text())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DeployFailed(
+            f"the signature of version {version.version} is not readable ({error}): train and register it again"
+        ) from error
+    if signature.hash != version.signature_hash:
+        raise DeployFailed(
+            f"version {version.version} was registered with signature {version.signature_hash}, its files have "
+            f"{signature.hash}: register the artifact again"
+        )
+    return signature
 
 
 def _download(settings: Settings, found: models.Version, name: str, staging: Path) -> Path:

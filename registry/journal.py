@@ -1,4 +1,4 @@
-"""Who put which model into production and when: one MLflow run a promotion, because MLflow keeps no history of an alias.
+"""Who put which model into production and when: one MLflow run a promotion, as MLflow keeps no history of an alias.
 
 A promotion is written before production moves and finished after it has, so that a deploy killed in between is told
 right: an unfinished one has happened if production is what it says. Only a holder of the deploy lease writes.
@@ -121,5 +121,6 @@ def _promotion(run: Any) -> Promotion:
         )
     except (KeyError, ValueError) as error:
         raise RegistryError(
-            f"run {run.info.run_id} of experiment {EXPERIMENT!r} in MLflow is not a promotion ({error}): delete it there"
+            f"run {run.info.run_id} of experiment {EXPERIMENT!r} in MLflow is not a promotion ({error}): delete "
+            "it there"
         ) from error

@@ -1,8 +1,8 @@
 """The folders that Triton loads models from, changed by renames only.
 
 Triton loads all that lies there when it starts, good or bad, and hangs on half a folder. So a folder is filled, and
-deleted, next to the repository in `<repository>.incoming`, which is on the same file system. Only a holder of the deploy
-lease changes either.
+deleted, next to the repository in `<repository>.incoming`, which is on the same file system. Only a holder of the
+deploy lease changes either.
 """
 
 from __future__ import annotations

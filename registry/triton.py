@@ -101,10 +101,6 @@ class Triton:
         if wrong := strays(found, expected, probe.tolerance):
             raise DeployFailed(f"{name} in Triton {wrong}")
 
-    def close(self) -> None:
-        """Closes the connections."""
-        self.client.close()
-
     def _call(self, verb: str, name: str, call: Any) -> Any:
         from tritonclient.utils import InferenceServerException
 

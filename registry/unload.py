@@ -24,7 +24,7 @@ WAIT_S = 60.0
 
 def in_use(settings: Settings, now_ms: int) -> dict[str, str]:
     """Triton names of the models that a server may answer with, each with the reason."""
-    found = {}
+    found: dict[str, str] = {}
     # A server's last report is up to ALIVE_MS old: since then it may have gone over to anything that was production.
     for promotion in journal.newest_first(settings):
         if promotion.at_ms < now_ms - ALIVE_MS:

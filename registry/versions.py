@@ -104,12 +104,8 @@ def _readable(artifact: Path) -> tuple[Signature, dict[str, Any], dict[str, Any]
 def _log(settings: Settings, artifact: Path, digest: str, check: Callable[[], None]) -> int:
     signature, metrics, details = _readable(artifact)
     kind = metrics["model"]
-    tags = {
-        SIGNATURE_PARAMETER: signature.hash,
-        "feature_service": signature.service,
-        "model": kind,
-        ARTIFACT_TAG: digest,
-    }
+    tags = {SIGNATURE_PARAMETER: signature.hash, "feature_service": signature.service, "model": kind}
+    tags[ARTIFACT_TAG] = digest
     mlflow = client(settings)
     _ensure_registered(mlflow)
     run = mlflow.create_run(experiment(mlflow, EXPERIMENT), run_name=f"{kind}-{artifact.name}")

@@ -1,7 +1,7 @@
 """Which model answers: follows MLflow's word on production, off the request path.
 
-The registered model's tag `production` holds the Triton name to serve with, version and flavour; a deploy writes it last.
-The alias of the same name is for people and is not read here.
+The registered model's tag `production` holds the Triton name to serve with, version and flavour; a deploy writes it
+last. The alias of the same name is for people and is not read here.
 
 A version is used once Triton has it ready and it was made for this server's signature. Until then, and when one is
 refused, the model before it keeps answering.
@@ -53,7 +53,7 @@ class ModelPointer:
         if self._model is None:
             raise NoModel(
                 self.refused
-                or f"no model is deployed: register one with `adfeast model register` and run `adfeast model deploy`"
+                or "no model is deployed: register one with `adfeast model register` and run `adfeast model deploy`"
             )
         return self._model
 
