@@ -12,12 +12,12 @@ from tritonclient.utils import InferenceServerException
 from adfeast import fleet
 from adfeast.contract.model_names import OUTPUT, SIGNATURE_PARAMETER, triton_model
 from adfeast.contract.signature import TENSORS, Signature
-from adfeast.contract.snapshots import Tensors
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings
 from registry import versions as models
 from registry.deploy import deploy
 from registry.errors import ArtifactError, DeployFailed, InputsNotMade, UnknownVersion
+from tests.integration.deployed import ask, loaded
 from training.export.flavours import FLAVOURS, TOLERANCE, export, logit_change, random_rows
 from training.model.bootstrap import constant
 from training.model.core import Served, predict
@@ -63,23 +63,6 @@ def second(settings: Settings, artifact: Path, first: int) -> int:
 @pytest.fixture
 def triton(settings: Settings) -> InferenceServerClient:
     return InferenceServerClient(settings.triton_http, network_timeout=60)
-
-
-def ask(
-    triton: InferenceServerClient, name: str, rows: Tensors, signature: Signature, claimed: str | None = None
-) -> np.ndarray:
-    inputs = []
-    for role, tensor in TENSORS.items():
-        if signature.width(role):
-            array = rows.of(role)
-            inputs.append(InferInput(tensor, array.shape, "FP32" if array.dtype == np.float32 else "INT64"))
-            inputs[-1].set_data_from_numpy(np.ascontiguousarray(array))
-    answer = triton.infer(name, inputs, parameters={SIGNATURE_PARAMETER: claimed or signature.hash})
-    return answer.as_numpy(OUTPUT)
-
-
-def loaded(triton: InferenceServerClient) -> set[str]:
-    return {m["name"] for m in triton.get_model_repository_index() if m.get("state") == "READY"}
 
 
 @pytest.mark.parametrize("flavour", list(FLAVOURS))
