@@ -1,7 +1,7 @@
 """Names by which a published model is known in MLflow and in Triton.
 
-Two names in MLflow say what is production. The registered model's tag `production` holds the name in Triton: version
-and flavour; prediction servers follow it, and it is written last. The alias `production` names the version, for people.
+Two names in MLflow say what is production. The registered model's tag `production` holds the name in Triton, version
+and flavour: prediction servers follow it, and it is written last. The alias `production` names the version, for people.
 """
 
 REGISTERED_MODEL = "ctr"

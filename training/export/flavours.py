@@ -131,9 +131,7 @@ def config(signature: Signature, flavour: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """A string of a protobuf text file: JSON without characters beyond ASCII is one, but for its \\u escapes.
-
-    Those come from no string here: what is given is ASCII (a signature's JSON) or a name.
+    """A string of a protobuf text file; its escapes of quotes and backslashes are those of JSON.
 
     Raises:
         ModelError: it holds a character that Triton would read otherwise.

@@ -9,7 +9,7 @@ import torch
 
 from adfeast.contract.model_names import OUTPUT, SIGNATURE_PARAMETER
 from adfeast.contract.signature import TENSORS, Signature
-from registry.deploy import PROBE_TOLERANCE, PROBE_TOLERANCE_INT8, strays
+from registry.triton import PROBE_TOLERANCE, PROBE_TOLERANCE_INT8, strays
 from training.export import flavours as exporting
 from training.export.flavours import FLAVOURS, export, logit_change, random_rows
 from training.model.bootstrap import constant
