@@ -30,6 +30,10 @@ class NotComplete(BatchError):
         self.behind = behind
 
 
+class UnusableContract(BatchError):
+    """What was logged cannot be laid out as a training set."""
+
+
 class NothingToLabel(BatchError):
     """There is not one closed impression with a snapshot in the interval."""
 
