@@ -37,6 +37,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from adfeast.contract.topics import Topic
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.feast_ext.store import apply
 from adfeast.settings import ROOT
@@ -131,7 +132,7 @@ def run(home: Path, rounds: int, seconds: float, show: Console) -> list[Result]:
         show.print(f"filling both tiers: {USERS} users, {ADS} ads ...")
         fill(store, definitions, settings.feature_service, people, datetime.now(UTC), SEED)
         model = publish(settings, home / "artifact", SEED)
-        ensure_topics(settings.kafka_bootstrap, {TOPIC: 2})
+        ensure_topics(settings.kafka_bootstrap, {TOPIC: Topic(2)})
         show.print(f"starting the servers for {model} ...")
         platform.start(SERVER)
         pids = {s.part.name: s.pid for s in platform.status()}

@@ -18,6 +18,7 @@ from kafka.admin import KafkaAdminClient, OffsetSpec
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kafka.net.compat import KafkaNetClient
 
+from adfeast.contract.topics import Topic
 from streaming.errors import StreamingError
 
 Offsets = dict[tuple[str, int], int]
@@ -26,6 +27,9 @@ PATIENCE_S = 15.0
 PAUSE_S = 0.1
 # It warns of every refused connection; the caller gets an error.
 logging.getLogger("kafka").setLevel(logging.CRITICAL)
+# Given to librdkafka's clients, which else write every refused connection to standard error.
+quiet = logging.getLogger("streaming.librdkafka")
+quiet.setLevel(logging.CRITICAL)
 
 
 @contextmanager
@@ -56,26 +60,21 @@ def admin(bootstrap: str, patience_s: float = PATIENCE_S) -> Iterator[KafkaAdmin
         raise StreamingError(f"Kafka at {bootstrap}: {error}") from error
 
 
-def ensure_topics(
-    bootstrap: str, topics: Mapping[str, int], configs: Mapping[str, Mapping[str, str]] | None = None
-) -> list[str]:
-    """Creates the topics that are missing, with this many partitions, and returns their names once they can be used.
-
-    Args:
-        configs: settings of some of the topics, by topic.
+def ensure_topics(bootstrap: str, topics: Mapping[str, Topic]) -> list[str]:
+    """Creates the topics that are missing and returns their names once they can be used; others are left as they are.
 
     Raises:
         StreamingError: Kafka does not answer or refuses one.
     """
     created = []
     with admin(bootstrap) as client:
-        for topic in sorted(topics.keys() - set(client.list_topics())):
-            spec = {"num_partitions": topics[topic], "configs": dict((configs or {}).get(topic, {}))}
+        for name in sorted(topics.keys() - set(client.list_topics())):
+            spec = {"num_partitions": topics[name].partitions, "configs": topics[name].configs}
             try:
-                client.create_topics({topic: spec}, wait_for_metadata=True)
+                client.create_topics({name: spec}, wait_for_metadata=True)
             except TopicAlreadyExistsError:
                 continue  # somebody else was as quick
-            created.append(topic)
+            created.append(name)
     return created
 
 

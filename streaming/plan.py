@@ -6,13 +6,25 @@ The Flink environment cannot hold Feast, so nothing in a plan refers to a Python
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
+import fastavro
+
+from adfeast.contract import event_schemas
 from adfeast.contract.definitions import Definitions, View
-from adfeast.contract.events import EVENT_ID, EVENT_TIME, dead_letter_topic
-from adfeast.contract.snapshots import SCHEMA as SNAPSHOT
-from adfeast.contract.snapshots import TOPIC as SNAPSHOTS
+from adfeast.contract.events import (
+    EVENT_ID,
+    EVENT_TIME,
+    TIMESTAMP,
+    column_defaults,
+    column_types,
+    fingerprint,
+)
+from adfeast.contract.topics import dead_letter_topic, features_topic, late_topic, topics
 from adfeast.errors import DefinitionError
 from adfeast.settings import ROOT, Settings
 
@@ -24,16 +36,6 @@ WATERMARK_DELAY_MS = 5_000
 IDLE_TIMEOUT_MS = 30_000
 SQL_TYPES = {"int64": "BIGINT", "float64": "DOUBLE", "float32": "DOUBLE"}
 FUNCTIONS = ("count", "sum", "session_count")
-
-
-def features_topic(view: str) -> str:
-    """Where the values of a stream view go."""
-    return f"features.{view}"
-
-
-def late_topic(view: str) -> str:
-    """Where the events go that came behind the watermark of a stream view."""
-    return f"late.{view}"
 
 
 def stream_views(definitions: Definitions) -> list[View]:
@@ -51,18 +53,22 @@ def make_plan(
     archive_checkpoint_ms: int = 5_000,
     parallelism: int = 1,
 ) -> Plan:
-    """The plan of the jobs `features` and `archive`.
+    """The plan of the jobs `features` and `archive`; the schemas of the definitions are recorded, as they may be used.
 
     Args:
         watermark_delay_ms: how far an event may come behind the newest one of its partition and still count.
         idle_timeout_ms: after so long without a message (wall clock) a partition no longer holds the watermark back.
 
     Raises:
-        DefinitionError: a stream view has a feature without aggregation, or one the jobs cannot make.
+        DefinitionError: a stream view has a feature without aggregation, or one the jobs cannot make; or the schema of
+            a topic has changed in a way that it cannot.
     """
     views = stream_views(definitions)
-    events = {topic: _columns(schema) for topic, schema in sorted(definitions.events.items())}
-    raw = [*events.items(), (SNAPSHOTS, _columns(SNAPSHOT))]
+    event_schemas.record(settings, definitions)
+    events = [
+        _event(topic, schema, event_schemas.known(settings, topic))
+        for topic, schema in sorted(event_schemas.schemas(definitions).items())
+    ]
     plan: Plan = {
         "kafka": settings.kafka_bootstrap,
         "flink_rest": settings.flink_rest,
@@ -73,15 +79,15 @@ def make_plan(
         "checkpoints": f"file://{settings.local}/state/streaming",
         "function_jar": f"file://{ROOT}/.local/jars/function/adfeast-function.jar",
         "envelope": {"id": EVENT_ID, "time": EVENT_TIME},
-        "views": [_view(view, events) for view in views],
-        "events": [{"topic": topic, "columns": columns, "dead": dead_letter_topic(topic)} for topic, columns in raw],
-        "lake": {topic: settings.lake_path("events", topic) for topic, _ in raw}
+        "views": [_view(view) for view in views],
+        "events": events,
+        "topics": {name: asdict(topic) for name, topic in topics(definitions).items()},
+        "lake": {e["topic"]: settings.lake_path("events", e["topic"]) for e in events}
         | {features_topic(v.name): v.table for v in views},
-        "jobs": {
-            FEATURES: {"checkpoint_ms": features_checkpoint_ms},
-            ARCHIVE: {"checkpoint_ms": archive_checkpoint_ms},
-        },
+        "jobs": {ARCHIVE: {"checkpoint_ms": archive_checkpoint_ms}},
     }
+    if views:
+        plan["jobs"][FEATURES] = {"checkpoint_ms": features_checkpoint_ms}
     for name, job in plan["jobs"].items():
         job["name"] = f"{settings.project}-{name}"
         job["digest"] = _digest(plan, name)
@@ -90,15 +96,28 @@ def make_plan(
 
 def _digest(plan: Plan, job: str) -> str:
     """Equal for two plans whose job does the same and can go on from the other's checkpoint."""
-    parts = {
-        FEATURES: ["kafka", "watermark_delay_ms", "idle_timeout_ms", "parallelism", "views", "events"],
-        ARCHIVE: ["kafka", "parallelism", "views", "events", "lake"],
-    }[job]
-    text = json.dumps([plan[p] for p in parts] + [plan["jobs"][job]["checkpoint_ms"]], sort_keys=True)
+    if job == FEATURES:
+        # A topic that no view reads is no matter of this job, whose state would be built anew for it.
+        read = read_topics(plan)
+        parts = [plan[p] for p in ("kafka", "watermark_delay_ms", "idle_timeout_ms", "parallelism", "views")]
+        parts.append([e for e in plan["events"] if e["topic"] in read])
+    else:
+        parts = [plan[p] for p in ("kafka", "parallelism", "views", "events", "lake")]
+    text = json.dumps([*parts, plan["jobs"][job]["checkpoint_ms"]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _view(view: View, events: dict[str, str]) -> Plan:
+def read_topics(plan: Plan) -> set[str]:
+    """Topics whose events the features depend on."""
+    return {view["topic"] for view in plan["views"]}
+
+
+def event_topics(plan: Plan) -> list[str]:
+    """The archived topics that programs write: events and snapshots."""
+    return [e["topic"] for e in plan["events"]]
+
+
+def _view(view: View) -> Plan:
     aggregations = {a.feature: a for a in view.aggregations}
     amounts = sorted({a.column for a in view.aggregations if a.function == "sum"})
     spec = []
@@ -117,7 +136,6 @@ def _view(view: View, events: dict[str, str]) -> Plan:
     return {
         "name": view.name,
         "topic": view.topic,
-        "columns": events[view.topic],
         "join_key": view.join_key,
         "features": [{"name": f.name, "type": SQL_TYPES[f.dtype]} for f in view.features],
         "amounts": amounts,
@@ -127,16 +145,32 @@ def _view(view: View, events: dict[str, str]) -> Plan:
     }
 
 
-def _columns(schema: dict[str, Any]) -> str:
-    """An Avro record schema in the short form the Java decoder takes: `name:type,...`."""
+def _event(topic: str, schema: Mapping[str, Any], known: Sequence[Mapping[str, Any]]) -> Plan:
+    # Defaults are no part of a fingerprint: those of today hold, so the newest comes last.
+    writers = {fingerprint(s).hex(): _columns(s) for s in [*known, schema]}
+    return {
+        "topic": topic,
+        "columns": _columns(schema),
+        "writers": ";".join(f"{identity}={columns}" for identity, columns in sorted(writers.items())),
+        "schemas": sorted(writers),
+        "dead": dead_letter_topic(topic),
+    }
 
-    def kind(avro: Any) -> str:
-        if isinstance(avro, str):
-            return avro
-        if avro.get("logicalType") == "timestamp-millis":
-            return "timestamp-millis"
-        if avro["type"] == "array" and avro["items"] == "string":
-            return "array<string>"
-        raise DefinitionError(f"the stream jobs cannot read a column of type {avro}")
 
-    return ",".join(f"{f['name']}:{kind(f['type'])}" for f in schema["fields"])
+def _columns(schema: Mapping[str, Any]) -> str:
+    """A record schema in the short form the Java decoder takes: `name:type,...`, or `name:type=default`.
+
+    A default stands there as its Avro bytes in hex, so that the decoder reads it as it reads a message.
+    """
+    texts, defaults = [], column_defaults(schema)
+    for name, kind in column_types(schema).items():
+        given = f"={_avro(kind, defaults[name])}" if name in defaults else ""
+        texts.append(f"{name}:{kind}{given}")
+    return ",".join(texts)
+
+
+def _avro(kind: str, value: Any) -> str:
+    out = io.BytesIO()
+    wire: Any = {TIMESTAMP: "long", "array<string>": {"type": "array", "items": "string"}}.get(kind, kind)
+    fastavro.schemaless_writer(out, wire, value)
+    return out.getvalue().hex()

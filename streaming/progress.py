@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from adfeast.clock import Clock, SystemClock
+from adfeast.contract.topics import features_topic
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings
 from streaming.errors import NotCaughtUp
 from streaming.flink_rest import FlinkRest
 from streaming.kafka_admin import Offsets, committed_offsets, end_offsets
-from streaming.plan import ARCHIVE, FEATURES, features_topic, stream_views
+from streaming.plan import ARCHIVE, FEATURES, stream_views
 from streaming.redis_writer.writer import writer_group
 
 POLL_S = 0.1
@@ -22,8 +23,8 @@ SETTLE_MS = 600
 
 def wait_archived(
     settings: Settings, topics: Sequence[str], deadline_s: float = 120.0, clock: Clock | None = None
-) -> None:
-    """Until every message that `topics` hold now lies in visible Parquet files.
+) -> Offsets:
+    """Until every message that `topics` hold now lies in visible Parquet files; returns the ends they had.
 
     Args:
         topics: event topics, `snapshots` or `features.<view>`.
@@ -33,9 +34,11 @@ def wait_archived(
     """
     until = time.monotonic() + deadline_s
     group = f"{settings.project}-{ARCHIVE}"
-    _caught_up(settings, group, end_offsets(settings.kafka_bootstrap, topics), until)
+    ends = end_offsets(settings.kafka_bootstrap, topics)
+    _caught_up(settings, group, ends, until)
     # Offsets and files of a checkpoint are committed side by side; a later checkpoint comes after both.
     _checkpoint_after(settings, group, (clock or SystemClock()).now_ms(), until)
+    return ends
 
 
 def wait_features(
@@ -51,6 +54,8 @@ def wait_features(
     """
     until = time.monotonic() + deadline_s
     views = stream_views(load_definitions(settings))
+    if not views:
+        return
     group = f"{settings.project}-{FEATURES}"
     ends = end_offsets(settings.kafka_bootstrap, {v.topic for v in views})
     _caught_up(settings, group, ends, until)

@@ -2,6 +2,7 @@
 
 REGISTERED_MODEL = "ctr"
 PRODUCTION_ALIAS = "production"
+SERVING_TAG = "production"  # tag of the registered model: Triton name of what answers; prediction servers follow it
 OUTPUT = "probability"
 SIGNATURE_PARAMETER = "signature_hash"
 

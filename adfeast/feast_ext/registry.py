@@ -6,6 +6,7 @@ Features of a view stand sorted by name, because Feast keeps a stream view's fea
 
 from __future__ import annotations
 
+import hashlib
 import importlib.machinery
 import importlib.util
 import json
@@ -15,12 +16,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
 from adfeast.contract.definitions import Aggregation, Definitions, Feature, Service, Table, View
 from adfeast.contract.signature import TENSORS
+from adfeast.database import engine
 from adfeast.errors import DefinitionError
 from adfeast.settings import Settings
 
 TIERS = ("redis", "dynamodb")
+TABLES = {
+    "entities": "entity_proto",
+    "data_sources": "data_source_proto",
+    "feature_views": "feature_view_proto",
+    "stream_feature_views": "feature_view_proto",
+    "feature_services": "feature_service_proto",
+}
 VALUE_TYPES = {
     "STRING": "string",
     "INT32": "int64",
@@ -32,39 +44,45 @@ VALUE_TYPES = {
 }
 
 
+def registry_digest(settings: Settings) -> str:
+    """Changes whenever anything that is applied changes; two equal ones a moment apart mean that no apply is at work.
+
+    Raises:
+        DefinitionError: there is no registry.
+    """
+    found = hashlib.sha256()
+    for kind, protos in sorted(_read(settings).items()):
+        found.update(kind.encode())
+        for proto in sorted(protos):
+            found.update(hashlib.sha256(proto).digest())
+    return found.hexdigest()
+
+
 def load_definitions(settings: Settings) -> Definitions:
     """Reads what `feast apply` wrote.
 
     Raises:
         DefinitionError: the registry is empty, or a view or feature lacks a tag; the message names it.
     """
-    from sqlalchemy import create_engine, text
-    from sqlalchemy.exc import OperationalError
+    raw = _read(settings)
+    if not raw["feature_services"]:
+        raise DefinitionError(f"the registry {settings.registry_url} has no feature service: run `feast apply`")
+    return _parse(settings.project, raw)
 
-    engine = create_engine(settings.registry_url)
 
-    def rows(table: str, column: str) -> list[bytes]:
-        with engine.connect() as connection:
-            query = text(f"SELECT {column} FROM {table} WHERE project_id = :p")  # noqa: S608 (constants)
-            return [bytes(r[0]) for r in connection.execute(query, {"p": settings.project})]
-
+def _read(settings: Settings) -> dict[str, list[bytes]]:
+    """The protos of everything that is applied, by table."""
     try:
-        raw = {
-            "entities": rows("entities", "entity_proto"),
-            "data_sources": rows("data_sources", "data_source_proto"),
-            "feature_views": rows("feature_views", "feature_view_proto"),
-            "stream_feature_views": rows("stream_feature_views", "feature_view_proto"),
-            "feature_services": rows("feature_services", "feature_service_proto"),
-        }
+        with engine(settings.registry_url).connect() as connection:
+            found = {}
+            for table, column in TABLES.items():
+                query = text(f"SELECT {column} FROM {table} WHERE project_id = :p")  # noqa: S608 (constants)
+                found[table] = [bytes(r[0]) for r in connection.execute(query, {"p": settings.project})]
+            return found
     except OperationalError as error:
         raise DefinitionError(
             f"no Feast registry at {settings.registry_url}: run `feast apply` in feature_repo/"
         ) from error
-    finally:
-        engine.dispose()
-    if not raw["feature_services"]:
-        raise DefinitionError(f"the registry {settings.registry_url} has no feature service: run `feast apply`")
-    return _parse(settings.project, raw)
 
 
 def _parse(project: str, raw: dict[str, list[bytes]]) -> Definitions:

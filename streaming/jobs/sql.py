@@ -2,6 +2,7 @@
 
 Events are read as raw bytes and decoded by our own function, because Flink's avro format ends the job at the first bad
 message. A time mark (streaming/marks.py) is a row whose id is NULL: it moves the watermark of its partition.
+Events come in the columns of their newest schema, whichever they were written with.
 """
 
 # ruff: noqa: S608 (names and texts of the plan are quoted by _name and _text)
@@ -37,8 +38,10 @@ def statements(plan: Plan, job: str) -> tuple[list[str], list[str]]:
 def features(plan: Plan) -> tuple[list[str], list[str]]:
     """Per stream view: its values to `features.<view>`, its late events to `late.<view>`."""
     views = plan["views"]
-    columns = {view["topic"]: view["columns"] for view in views}
-    declare = FUNCTIONS + [_event_source(plan, t, c, "features", watermark=True) for t, c in sorted(columns.items())]
+    read = {view["topic"] for view in views}
+    declare = FUNCTIONS + [
+        _event_source(plan, e, "features", watermark=True) for e in plan["events"] if e["topic"] in read
+    ]
     insert = []
     for view in views:
         declare += [_windows(plan, view), _values_sink(plan, view), _late_sink(plan, view)]
@@ -54,7 +57,7 @@ def archive(plan: Plan) -> tuple[list[str], list[str]]:
         path = plan["lake"][topic]
         typed = [f"{_name(c)} {SQL_TYPES[t]}" for c, t in columns]
         declare += [
-            _event_source(plan, topic, source["columns"], "archive", watermark=False),
+            _event_source(plan, source, "archive", watermark=False),
             _lake_sink(topic, path, typed, plan["envelope"]["time"]),
             _dead_sink(plan, source["dead"]),
         ]
@@ -87,8 +90,9 @@ def archive(plan: Plan) -> tuple[list[str], list[str]]:
     return declare, insert
 
 
-def _event_source(plan: Plan, topic: str, columns: str, job: str, *, watermark: bool) -> str:
-    decoded = f"decode_event(message, written, {_text(columns)})"
+def _event_source(plan: Plan, event: Plan, job: str, *, watermark: bool) -> str:
+    topic = event["topic"]
+    decoded = f"decode_event(message, written, {_text(event['columns'])}, {_text(event['writers'])})"
     time, extra, start = plan["envelope"]["time"], "", "group-offsets"
     options = {"format": "raw"}
     if watermark:
@@ -164,6 +168,8 @@ def _lake_sink(topic: str, path: str, columns: list[str], time: str) -> str:
 
 def _dead_sink(plan: Plan, topic: str) -> str:
     options = _kafka(plan, topic) | {"format": "raw", "sink.delivery-guarantee": "at-least-once"}
+    # The largest that the topic takes: the client's own limit would end the job at a large dead letter for ever.
+    options["properties.max.request.size"] = plan["topics"][topic]["configs"]["max.message.bytes"]
     return (
         f"CREATE TEMPORARY TABLE {_name(topic)} (message BYTES, headers MAP<STRING, BYTES> METADATA) "
         f"WITH ({_options(options)})"
@@ -208,7 +214,8 @@ def _kafka_sink(plan: Plan, view: Plan, output: str) -> dict[str, str]:
 
 
 def _split(columns: str) -> list[tuple[str, str]]:
-    return [(name, kind) for name, kind in (c.split(":", 1) for c in columns.split(","))]
+    """Columns of a plan as (name, type), without their defaults."""
+    return [(name, kind.split("=")[0]) for name, kind in (c.split(":", 1) for c in columns.split(","))]
 
 
 def _options(options: dict[str, str]) -> str:

@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 
 from adfeast.contract.model_names import OUTPUT
 from adfeast.contract.signature import TENSORS, Input, Signature
+from adfeast.contract.topics import Topic
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings, load_settings
 from cli.main import main
@@ -54,7 +55,7 @@ def pids(platform: Platform) -> dict[str, int]:
 def test_committed_offsets_can_be_asked_for_before_the_group_has_a_coordinator(tmp_path: Path) -> None:
     with Platform(tmp_path / "home", parts=["kafka"]) as platform:
         bootstrap = platform.settings.kafka_bootstrap
-        ensure_topics(bootstrap, {"fresh": 2})
+        ensure_topics(bootstrap, {"fresh": Topic(2)})
         # In a process of its own: what this guards against takes the whole process with it.
         code = "import sys; from streaming.kafka_admin import *; print(committed_offsets(sys.argv[1], 'g', ['fresh']))"
         asked = subprocess.run([sys.executable, "-c", code, bootstrap], capture_output=True, text=True, check=False)

@@ -19,6 +19,7 @@ from streaming.kafka_admin import assigned_partitions
 
 SERVICE = "adfeast.v1.Prediction"
 OLDEST_MARK_S = 5.0
+OLDEST_PASS_S = 10.0
 
 
 def prediction_server(home: Home, ports: Ports) -> Part:
@@ -72,6 +73,22 @@ def heartbeat(home: Home) -> Part:
             raise NotReady(f"its last time mark is {age_s:.0f} s old")
 
     return _app(home, "heartbeat", ["stream", "heartbeat"], check)
+
+
+def reconciler(home: Home) -> Part:
+    """It listens nowhere; ready while its last pass is young and found everything as planned."""
+
+    def check() -> None:
+        from streaming.reconcile import last_pass
+
+        file = last_pass(home.root)
+        age_s = time.time() - file.stat().st_mtime if file.exists() else math.inf
+        if age_s > OLDEST_PASS_S:
+            raise NotReady(f"its last pass is {age_s:.0f} s old")
+        if problem := file.read_text():
+            raise NotReady(problem)
+
+    return _app(home, "reconciler", ["stream", "reconcile"], check)
 
 
 def _app(home: Home, name: str, arguments: list[str], check: Callable[[], None], **more: Any) -> Part:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import signal
 import time
@@ -17,10 +18,12 @@ from typing import Self
 import psutil
 import yaml
 
+from adfeast.contract.topics import fixed_topics, topics
+from adfeast.errors import DefinitionError
+from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import ROOT, Settings, load_settings
-from infra.local import topics
 from infra.local.errors import NotReady, PartFailed, PlatformError
-from infra.local.parts.apps import heartbeat, prediction_server, redis_writer
+from infra.local.parts.apps import heartbeat, prediction_server, reconciler, redis_writer
 from infra.local.parts.dynamodb import dynamodb
 from infra.local.parts.flink import flink_jobmanager, flink_taskmanager
 from infra.local.parts.kafka import kafka
@@ -32,7 +35,9 @@ from infra.local.platform.home import Home
 from infra.local.platform.part import Part
 from infra.local.platform.ports import Ports
 from infra.local.platform.supervision import Process, Supervisor, kill_all, leftovers
+from streaming.kafka_admin import ensure_topics
 
+log = logging.getLogger(__name__)
 DEFAULT_HOME = ROOT / ".local"
 OPTIONAL = ("s3",)
 PROJECT: str = Settings.model_fields["project"].default
@@ -86,6 +91,7 @@ class Platform:
             s3(home, ports),
             redis_writer(home, ports, PROJECT),
             heartbeat(home),
+            reconciler(home),
             prediction_server(home, ports),
         ]
         return {part.name: part for part in made}
@@ -217,7 +223,13 @@ class Platform:
 
     def create_topics(self) -> list[str]:
         """Creates the Kafka topics that the applied definitions need and that are missing; returns their names."""
-        return topics.create(self.settings)
+        settings = self.settings
+        try:
+            wanted = topics(load_definitions(settings))
+        except DefinitionError as error:
+            log.info("only the fixed topics: %s", error)
+            wanted = fixed_topics()
+        return ensure_topics(settings.kafka_bootstrap, wanted)
 
     def _start(self, names: Sequence[str], progress: Progress) -> None:
         begin, pids = time.monotonic(), {}

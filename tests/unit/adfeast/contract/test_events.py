@@ -4,7 +4,16 @@ import json
 
 import pytest
 
-from adfeast.contract.events import EVENT_ID, EVENT_TIME, MAX_ID_BYTES, EventCodec
+from adfeast.contract.events import (
+    EVENT_ID,
+    EVENT_TIME,
+    MAX_ID_BYTES,
+    MAX_TIME_MS,
+    EventCodec,
+    fingerprint,
+    frame,
+    unframe,
+)
 from adfeast.errors import InvalidEvent
 
 SCHEMA = {
@@ -15,9 +24,19 @@ SCHEMA = {
         {"name": EVENT_TIME, "type": {"type": "long", "logicalType": "timestamp-millis"}},
         {"name": "slot", "type": "int"},
         {"name": "price", "type": "double"},
+        {"name": "page_id", "type": "long"},
     ],
 }
-GOOD = {EVENT_ID: "e1", EVENT_TIME: 1_574_553_600_123, "slot": -3, "price": 0.25}
+NEWER = {
+    **SCHEMA,
+    "fields": [
+        {"name": "device", "type": "string", "default": "phone"},
+        *(f for f in SCHEMA["fields"] if f["name"] != "slot"),
+        {"name": "seal", "type": "bytes", "default": "\u00ff"},
+        {"name": "weight", "type": "float", "default": 1},
+    ],
+}
+GOOD = {EVENT_ID: "e1", EVENT_TIME: 1_574_553_600_123, "slot": -3, "price": 0.25, "page_id": 7}
 
 
 @pytest.fixture
@@ -29,9 +48,38 @@ def test_an_event_comes_back_as_it_went(codec):
     assert codec.decode(codec.encode(GOOD)) == GOOD
 
 
-def test_the_bytes_are_raw_avro(codec):
-    assert codec.encode(GOOD | {"slot": 1, "price": 0.0})[:3] == b"\x04e1"
-    assert codec.encode(GOOD | {"slot": 1, "price": 0.0}).endswith(b"\x02" + b"\0" * 8)
+def test_a_message_names_the_schema_it_was_written_with(codec):
+    message = codec.encode(GOOD | {"slot": 1, "price": 0.0})
+    assert message[:2] == b"\xc3\x01"
+    identity, body = unframe(message)
+    assert identity == fingerprint(SCHEMA) != fingerprint(NEWER)
+    assert bytes(body[:3]) == b"\x04e1"
+    assert frame(identity, bytes(body)) == message
+
+
+def test_a_fingerprint_is_that_of_the_avro_specification():
+    # Java's SchemaNormalization.parsingFingerprint64 of "int" is 0x7275d51a3f395c8f; little-endian in a message.
+    assert fingerprint({"type": "int"}).hex() == "8f5c393f1ad57572"
+
+
+def test_columns_left_out_have_their_default():
+    newer = EventCodec("shown", NEWER)
+    event = {k: v for k, v in GOOD.items() if k != "slot"}
+    assert newer.decode(newer.encode(event)) == event | {"device": "phone", "seal": b"\xff", "weight": 1.0}
+    assert newer.decode(newer.encode(event | {"device": "tv"}))["device"] == "tv"
+
+
+def test_events_of_an_older_schema_come_in_the_newest_columns(codec):
+    reader = EventCodec("shown", SCHEMA, known=[SCHEMA, NEWER])
+    expected = {k: v for k, v in GOOD.items() if k != "slot"} | {"device": "phone", "seal": b"\xff", "weight": 1.0}
+    assert reader.decode(codec.encode(GOOD)) == expected
+    assert reader.decode(reader.encode(GOOD)) == expected
+    assert list(reader.decode(codec.encode(GOOD))) == [f["name"] for f in NEWER["fields"]]
+
+
+def test_an_unknown_schema_is_named(codec):
+    with pytest.raises(InvalidEvent, match=fingerprint(NEWER).hex()):
+        codec.decode(EventCodec("shown", NEWER).encode({k: v for k, v in GOOD.items() if k != "slot"}))
 
 
 @pytest.mark.parametrize(
@@ -45,6 +93,9 @@ def test_the_bytes_are_raw_avro(codec):
         ({EVENT_ID: "x" * (MAX_ID_BYTES + 1)}, EVENT_ID),
         ({EVENT_TIME: 0}, EVENT_TIME),
         ({EVENT_TIME: 1.5}, EVENT_TIME),
+        ({EVENT_TIME: MAX_TIME_MS}, EVENT_TIME),
+        ({"price": 10**400}, "price"),
+        ({"page_id": "seven"}, "page_id"),
         ({"colour": "red"}, "colour"),
     ],
 )
@@ -53,6 +104,18 @@ def test_a_wrong_field_is_named_with_its_value(codec, change, field):
         codec.encode(GOOD | change)
     assert refused.value.field == field
     assert "shown" in str(refused.value)
+
+
+def test_an_id_that_is_a_number_has_no_length(codec):
+    assert codec.decode(codec.encode(GOOD | {"page_id": 0}))["page_id"] == 0
+
+
+def test_an_id_that_may_be_left_out_may_be_empty():
+    optional = {"name": "attempt_id", "type": "string", "default": ""}
+    codec = EventCodec("shown", {**SCHEMA, "fields": [*SCHEMA["fields"], optional]})
+    assert codec.decode(codec.encode(GOOD))["attempt_id"] == ""
+    with pytest.raises(InvalidEvent, match="attempt_id must have 0 to 256 bytes"):
+        codec.encode(GOOD | {"attempt_id": "x" * 257})
 
 
 def test_a_missing_field_is_named(codec):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from adfeast.contract.definitions import Aggregation, Definitions, Feature, View
+from adfeast.contract.events import fingerprint
 from adfeast.errors import DefinitionError
 from adfeast.settings import Settings
 from streaming.jobs.sql import statements
@@ -47,25 +49,56 @@ def definitions(function: str = "sum") -> Definitions:
     return Definitions("p", {"shop": "shop_id"}, {view.name: view}, {"bids": SCHEMA}, {}, {}, {})
 
 
-def test_a_plan_is_plain_data_and_its_digest_follows_the_aggregations() -> None:
-    plan = make_plan(definitions(), Settings())
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(registry_url=f"sqlite:///{tmp_path}/registry.db")
+
+
+def test_a_plan_is_plain_data_and_its_digest_follows_the_aggregations(settings: Settings) -> None:
+    plan = make_plan(definitions(), settings)
     assert json.loads(json.dumps(plan)) == plan
     assert plan["views"][0]["spec"] == "1-60000-5000_0-30000-0"
-    assert plan["views"][0]["columns"] == "event_id:string,event_timestamp:timestamp-millis,shop_id:string,price:double"
-    changed = make_plan(definitions("count"), Settings())
+    columns = "event_id:string,event_timestamp:timestamp-millis,shop_id:string,price:double"
+    assert plan["events"][0]["columns"] == columns
+    assert plan["events"][0]["writers"] == f"{fingerprint(SCHEMA).hex()}={columns}"
+    changed = make_plan(definitions("count"), settings)
     assert changed["jobs"][FEATURES]["digest"] != plan["jobs"][FEATURES]["digest"]
-    assert make_plan(definitions(), Settings()) == plan
+    assert make_plan(definitions(), settings) == plan
 
 
-def test_a_feature_that_no_aggregation_makes_is_named() -> None:
+def test_a_new_column_is_read_from_older_events_as_its_default(settings: Settings) -> None:
+    first = make_plan(definitions(), settings)
+    newer = {**SCHEMA, "fields": [*SCHEMA["fields"], {"name": "tag", "type": "string", "default": "tel"}]}
+    plan = make_plan(replace(definitions(), events={"bids": newer}), settings)
+    assert plan["events"][0]["columns"] == first["events"][0]["columns"] + ",tag:string=0674656c"
+    assert {w.split("=")[0] for w in plan["events"][0]["writers"].split(";")} == set(plan["events"][0]["schemas"])
+    assert set(plan["events"][0]["schemas"]) == {fingerprint(SCHEMA).hex(), fingerprint(newer).hex()}
+    assert all(plan["jobs"][job]["digest"] != first["jobs"][job]["digest"] for job in (FEATURES, ARCHIVE))
+    _, insert = statements(plan, ARCHIVE)
+    assert any(i.startswith("INSERT INTO `lake bids`") and "event.`tag`" in i for i in insert)
+
+
+def test_a_topic_without_a_view_is_archived_and_no_matter_of_the_features(settings: Settings) -> None:
+    known = definitions()
+    plan = make_plan(known, settings)
+    more = make_plan(replace(known, events={**known.events, "audit": SCHEMA}), settings)
+    assert more["jobs"][FEATURES]["digest"] == plan["jobs"][FEATURES]["digest"]
+    assert more["jobs"][ARCHIVE]["digest"] != plan["jobs"][ARCHIVE]["digest"]
+    assert not any("`audit`" in s for s in statements(more, FEATURES)[0])
+    assert {i.split("`")[1] for i in statements(more, ARCHIVE)[1]} >= {"lake audit", "audit.dead"}
+    without = make_plan(replace(known, views={}), settings)
+    assert list(without["jobs"]) == [ARCHIVE]
+
+
+def test_a_feature_that_no_aggregation_makes_is_named(settings: Settings) -> None:
     known = definitions()
     view = replace(known.views["shop_bids"], aggregations=())
     with pytest.raises(DefinitionError, match="'spent' of view 'shop_bids'"):
-        make_plan(replace(known, views={"shop_bids": view}), Settings())
+        make_plan(replace(known, views={"shop_bids": view}), settings)
 
 
-def test_every_sink_is_fed_and_the_rows_of_a_key_stay_in_order() -> None:
-    plan = make_plan(definitions(), Settings())
+def test_every_sink_is_fed_and_the_rows_of_a_key_stay_in_order(settings: Settings) -> None:
+    plan = make_plan(definitions(), settings)
     declare, insert = statements(plan, FEATURES)
     assert [i.split("`")[1] for i in insert] == ["features.shop_bids", "late.shop_bids"]
     sink = next(d for d in declare if d.startswith("CREATE TEMPORARY TABLE `features.shop_bids`"))

@@ -3,6 +3,7 @@ package adfeast.streaming;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
@@ -16,8 +17,11 @@ import org.junit.jupiter.api.Test;
 /** What is an event is read; what is not gives null and never an exception. */
 class EventDecoderTest {
     private static final long TIME = 1_574_500_000_123L;
-    private static final EventDecoder DECODER =
-            new EventDecoder("event_id:string,event_timestamp:timestamp-millis,position:int,tags:array<string>");
+    private static final String COLUMNS =
+            "event_id:string,event_timestamp:timestamp-millis,position:int,tags:array<string>";
+    private static final byte[] HEADER = {(byte) 0xc3, 1, 1, 2, 3, 4, 5, 6, 7, 8};
+    private static final String ID = "0102030405060708";
+    private static final EventDecoder DECODER = new EventDecoder(COLUMNS, ID + "=" + COLUMNS);
 
     private static GenericRowData decode(byte[] message) {
         return DECODER.decode(message, TIME + 60_000);
@@ -30,6 +34,44 @@ class EventDecoderTest {
         assertEquals(TimestampData.fromEpochMillis(TIME), row.getTimestamp(1, 3));
         assertEquals(-3, row.getInt(2));
         assertEquals(2, row.getArray(3).size());
+    }
+
+    @Test
+    void columnsAreFoundByNameAndNewOnesHaveTheirDefault() {
+        EventDecoder newer =
+                new EventDecoder(
+                        "price:double=000000000000f83f,event_timestamp:timestamp-millis,device:string=0674656c,event_id:string",
+                        "ffffffffffffff7f=event_id:string,event_timestamp:timestamp-millis;" + ID + "=" + COLUMNS);
+        GenericRowData row = newer.decode(event("x", TIME, 7, "a"), TIME);
+        assertEquals(1.5, row.getDouble(0));
+        assertEquals(TimestampData.fromEpochMillis(TIME), row.getTimestamp(1, 3));
+        assertEquals("tel", row.getString(2).toString());
+        assertEquals("x", row.getString(3).toString());
+    }
+
+    @Test
+    void anIdThatMayBeLeftOutMayBeEmpty() {
+        String optional = COLUMNS.replace("event_id:string", "event_id:string=00");
+        assertNotNull(new EventDecoder(COLUMNS, ID + "=" + optional).decode(event("", TIME, 0), TIME));
+        assertNull(decode(event("", TIME, 0)));
+    }
+
+    @Test
+    void anUnknownSchemaIsRefused() {
+        byte[] other = event("x", TIME, 7);
+        other[9] ^= 1;
+        assertNull(decode(other));
+        other[9] ^= 1;
+        assertNotNull(decode(other));
+        other[1] = 2;
+        assertNull(decode(other));
+    }
+
+    @Test
+    void aRowThatNoDefaultCompletesIsRefusedWhenItIsPlanned() {
+        String writers = ID + "=" + COLUMNS;
+        assertThrows(IllegalArgumentException.class, () -> new EventDecoder(COLUMNS + ",price:double", writers));
+        assertThrows(IllegalArgumentException.class, () -> new EventDecoder("position:long", writers));
     }
 
     @Test
@@ -72,6 +114,7 @@ class EventDecoderTest {
             }
             if (message[0] == 0) {
                 dice.nextBytes(message);
+                System.arraycopy(HEADER, 0, message, 0, Math.min(HEADER.length, message.length));
             }
             message[dice.nextInt(message.length)] = (byte) dice.nextInt();
             GenericRowData row = decode(message);
@@ -87,6 +130,7 @@ class EventDecoderTest {
 
     private static byte[] event(String id, long time, long position, String... tags) {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
+        out.writeBytes(HEADER);
         text(out, id);
         varint(out, time);
         varint(out, position);

@@ -1,0 +1,20 @@
+"""One place says which topics there are and how large their messages may be."""
+
+from adfeast.contract.topics import fixed_topics, topics
+from tests.unit.streaming.jobs.test_sql import definitions
+
+
+def test_every_topic_has_its_dead_letters_and_they_fit():
+    found = topics(definitions())
+    assert set(found) == {
+        "bids", "bids.dead", "snapshots", "snapshots.dead",
+        "features.shop_bids", "features.shop_bids.dead", "late.shop_bids",
+    }  # fmt: skip
+    sizes = {name: int(t.configs.get("max.message.bytes", 1 << 20)) for name, t in found.items()}
+    assert sizes["snapshots"] == 8 << 20
+    assert all(sizes[f"{name}.dead"] > sizes[name] for name in ("bids", "snapshots", "features.shop_bids"))
+    assert (found["bids"].partitions, found["snapshots"].partitions) == (2, 2)
+
+
+def test_snapshots_need_no_definition():
+    assert set(fixed_topics()) == {"snapshots", "snapshots.dead"}
