@@ -45,6 +45,12 @@ class Span(click.ParamType[timedelta]):
         return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
+class TryLater(click.ClickException):
+    """What a job reads is not complete yet; a scheduler runs it again."""
+
+    exit_code = 3
+
+
 @click.group()
 def batch() -> None:
     """Batch features, materialization, labels and their validation."""
@@ -82,24 +88,30 @@ def materialize(until: datetime, every: timedelta, since: datetime | None) -> No
 @click.option("--end", type=Moment(), required=True, help="End of the impression times, excluded.")
 @click.option("--label-window", type=Span(), default="30m", show_default=True, help="A click counts this long.")
 @click.option("--name", required=True, help="Name of the training set.")
-@click.option("--as-of", type=Moment(), help="Leave out impressions whose window closes later; default: now.")
+@click.option("--as-of", type=Moment(), help="For back-tests: know only what had happened by then.")
 def labels(start: datetime, end: datetime, label_window: timedelta, name: str, as_of: datetime | None) -> None:
-    """Join impressions, snapshots and clicks into a training set."""
+    """Join impressions, snapshots and clicks into a training set; ends with 3 when they are not all archived yet."""
     from training.data import label_join
+    from training.errors import NotComplete
 
-    result = label_join.run(load_settings(), start, end, label_window, name, as_of or datetime.now(UTC))
+    try:
+        result = label_join.run(load_settings(), start, end, label_window, name, SystemClock(), as_of)
+    except NotComplete as error:
+        raise TryLater(str(error)) from error
     for what, count in result.counts.items():
         click.echo(f"{what}: {count}")
+    for contract, count in result.unknown_contracts.items():
+        click.echo(f"unknown contract {contract}: {count}")
     click.echo(result.path)
 
 
 @batch.command()
 @click.argument("path")
 def validate(path: str) -> None:
-    """Check a training set against its signature."""
+    """Check a training set against its contract."""
     from training.data import validate as job
 
-    checked = job.run(load_settings(), path)
+    checked = job.run(load_settings(), path, SystemClock())
     click.echo(f"{checked.rows} rows meet {checked.expectations} expectations")
 
 

@@ -46,9 +46,8 @@ def learn(run: Run) -> Path:
     first, last = run.days.replayed
     what = "Joined impressions, snapshots and clicks after the label window, and checked the training set."
     with run.stage.step("Labels", what) as step:
-        now = to_datetime(run.clock.now_ms())
-        joined = label_join.run(run.settings, midnight(first), midnight(last, 1), LABEL_WINDOW, "demo", now)
-        checked = validate.run(run.settings, joined.path)
+        joined = label_join.run(run.settings, midnight(first), midnight(last, 1), LABEL_WINDOW, "demo", run.clock)
+        checked = validate.run(run.settings, joined.path, run.clock)
         step.facts |= {what.replace("_", " "): n for what, n in joined.counts.items()}
         step.facts["expectations met"] = checked.expectations
     what = "Trained logistic regression and a TorchRec DLRM on what was served; nothing is recomputed."
