@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import duckdb
 import pyarrow as pa
 from botocore.exceptions import BotoCoreError, ClientError
-from py4j.protocol import Py4JError
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 
 from adfeast.clock import Clock

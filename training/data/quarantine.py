@@ -41,7 +41,7 @@ def require_few(view: View, rows: int, reasons: dict[str, int]) -> None:
     if bad > view.bad_rows * rows:
         most = "; ".join(f"{text} ({n} rows)" for text, n in sorted(reasons.items(), key=lambda r: -r[1])[:5])
         raise BadFeatureRows(
-            f"view {view.name!r}: {bad} of {rows} rows are unsound, more than its share bad_rows={view.bad_rows}: {most}",
+            f"view {view.name!r}: {bad} of {rows} rows are unsound, more than bad_rows={view.bad_rows:g}: {most}",
             reasons,
         )
 
