@@ -146,7 +146,8 @@ class Ledger:
         try:
             yield claim
         except BaseException as error:
-            self._finish(mine, status="failed", error=f"{type(error).__name__}: {error}"[:2000])
+            what = f"{type(error).__name__}: {error}"[:2000]
+            self._finish(mine, status="failed", error=what, facts=json.dumps(claim.facts))
             raise
         else:
             changed = self._finish(mine, status="done", rows=claim.rows, error=None, facts=json.dumps(claim.facts))
