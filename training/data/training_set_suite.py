@@ -13,8 +13,8 @@ from adfeast.contract.events import EVENT_TIME, IMPRESSION_ID, REQUEST_ID
 from adfeast.contract.ids import MISSING_ID
 from adfeast.contract.signature import Contract
 from adfeast.contract.tensors import Status
-from training.data.expectations import great_expectations
 from training.data.columns import ATTEMPT_ID, LABEL, MODEL, NOT_LOGGED, SCORE, WEIGHT, column_names, status_column
+from training.data.expectations import great_expectations
 
 _LARGEST = float(np.finfo(np.float32).max)
 _TINY = float(np.finfo(np.float64).tiny)
