@@ -66,13 +66,14 @@ def _reasons(f: Feature) -> list[Column]:
             _if(F.size(column) > f.width, f"{f.name} has more than {f.width} ids"),
             _if(F.exists(column, lambda x: x.isNull()), f"{f.name} has a null"),
         ]
-    found = []
+    found, number = [], F.lit(True)
     if f.dtype in ("float32", "float64"):
-        found.append(_if(~finite(f), f"{f.name} is not finite"))
+        number = finite(f)
+        found.append(_if(~number, f"{f.name} is not finite"))
     if f.low is not None:
-        found.append(_if(column < f.low, f"{f.name} is below {f.low:g}"))
+        found.append(_if(number & (column < f.low), f"{f.name} is below {f.low:g}"))
     if f.high is not None:
-        found.append(_if(column > f.high, f"{f.name} is above {f.high:g}"))
+        found.append(_if(number & (column > f.high), f"{f.name} is above {f.high:g}"))
     return found
 
 
