@@ -10,6 +10,8 @@ class BatchError(AdfeastError):
 class FutureInterval(BatchError):
     """An interval is asked for that has not ended yet, or so lately that its events may still be on their way."""
 
+    later = True
+
 
 class UnknownView(BatchError):
     """No batch view of that name is applied."""
@@ -21,6 +23,8 @@ class NotAnInterval(BatchError):
 
 class AlreadyDone(BatchError):
     """An interval that is made cannot be skipped."""
+
+    later = True
 
 
 class UnknownTable(BatchError):
@@ -65,6 +69,8 @@ class NotComplete(BatchError):
     Attributes:
         behind: one text a topic: its name, what is needed of it and how far its archive is.
     """
+
+    later = True
 
     def __init__(self, behind: list[str]) -> None:
         super().__init__(

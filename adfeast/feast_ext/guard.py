@@ -16,9 +16,9 @@ from feast import Entity, FeatureService, FeatureStore, FeatureView, StreamFeatu
 from feast.data_source import DataSource
 
 from adfeast.clock import SystemClock
-from adfeast.fleet import loaded_models
 from adfeast.feast_ext.refusals import ApplyRefused, refusals
 from adfeast.feast_ext.registry import TABLES, Protos, parse, read_protos
+from adfeast.fleet import loaded_models
 from adfeast.ledger import Ledger
 from adfeast.settings import Settings
 

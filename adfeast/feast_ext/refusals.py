@@ -67,10 +67,10 @@ def _features(wanted: Definitions, models: Models) -> Iterator[str]:
     # By feature, so that ten models that read it make one reason.
     found: dict[tuple[Identity, Identity | None], list[str]] = {}
     for model in models:
-        for read in model.signature.inputs:
+        for read in (i.identity for i in model.signature.inputs):
             now = wanted.identities.get((read.view, read.name))
-            if now != read.identity:
-                found.setdefault((read.identity, now), []).append(model.name)
+            if now != read:
+                found.setdefault((read, now), []).append(model.name)
     for (read, now), names in found.items():
         if now is None:
             what = f"would be removed{_renamed(wanted, read)}"
@@ -91,8 +91,8 @@ def _renamed(wanted: Definitions, read: Identity) -> str:
 
 def _places(applied: Definitions, wanted: Definitions, models: Models) -> Iterator[str]:
     reading: dict[str, list[str]] = {}
-    for (view, _), names in readers(models).items():
-        reading[view] = sorted({*reading.get(view, ()), *names})
+    for (view, _), found in readers(models).items():
+        reading[view] = sorted({*reading.get(view, ()), *found})
     for name, names in sorted(reading.items()):
         if name not in applied.views or name not in wanted.views:
             continue

@@ -10,7 +10,7 @@ from tritonclient.http import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
 from adfeast import fleet
-from adfeast.contract.model_names import OUTPUT, SIGNATURE_PARAMETER, triton_model
+from adfeast.contract.model_names import INPUTS_PARAMETER, OUTPUT, SIGNATURE_PARAMETER, triton_model
 from adfeast.contract.signature import TENSORS, Signature
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings
@@ -73,6 +73,7 @@ def test_triton_serves_the_eager_models_probabilities(
     assert name == triton_model(second, flavour)
     config = triton.get_model_config(name)
     assert config["parameters"][SIGNATURE_PARAMETER]["string_value"] == signature.hash
+    assert config["parameters"][INPUTS_PARAMETER]["string_value"] == signature.to_json()
     assert config["parameters"]["flavour"]["string_value"] == flavour
     for count in (1, 200, settings.max_candidates):
         rows = random_rows(signature, count, seed=count)
@@ -80,6 +81,23 @@ def test_triton_serves_the_eager_models_probabilities(
         assert answer.shape == (count, 1)
         assert answer.dtype == np.float32
         assert logit_change(answer[:, 0], predict(eager, rows)).max() <= TOLERANCE[flavour]
+
+
+def test_triton_gives_back_a_signature_of_odd_characters_verbatim(
+    settings: Settings, signature: Signature, tmp_path: Path, triton: InferenceServerClient
+) -> None:
+    odd = replace(signature.inputs[0], made="count(\"a\\b\" 'c') über 5m\n{ } # \t")
+    signature = replace(signature, inputs=(odd, *signature.inputs[1:]))
+    folder = settings.triton_repository / "odd"
+    shutil.copytree(constant(signature, RATE, tmp_path / "odd").path / "model_repository" / "onnx", folder)
+    try:
+        triton.load_model("odd")
+        stored = triton.get_model_config("odd")["parameters"][INPUTS_PARAMETER]["string_value"]
+        triton.unload_model("odd")
+    finally:
+        shutil.rmtree(folder)
+    assert stored == signature.to_json()
+    assert Signature.from_json(stored) == signature
 
 
 def test_a_bad_row_answers_nan_alone(
