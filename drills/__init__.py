@@ -1,1 +1,1 @@
-"""Drills: the platform runs with traffic while it is changed and its programs are killed; what a user sees is checked."""
+"""Drills: the platform is changed and its programs are killed while traffic runs; what a user sees is checked."""

@@ -100,8 +100,8 @@ def _places(applied: Definitions, wanted: Definitions, models: Models) -> Iterat
         for what in ("tier", "join_key"):
             if getattr(old, what) != getattr(new, what):
                 yield (
-                    f"{what} of view {name!r} would change from {getattr(old, what)!r} to {getattr(new, what)!r}, where "
-                    f"none of its values are, and {_loaded(names)}: declare a view of another name beside it"
+                    f"{what} of view {name!r} would change from {getattr(old, what)!r} to {getattr(new, what)!r}, "
+                    f"where none of its values are, and {_loaded(names)}: declare a view of another name beside it"
                 )
 
 
