@@ -92,11 +92,12 @@ class _Submission:
     def run(self) -> list[Action]:
         plan = self._plan
         different = differs(plan, self._rest)
-        planned = [job for job in different if job in plan["jobs"]]
+        # What does not run has nothing to lose by a plan that fails later.
+        stopping = [j for j in different if j in plan["jobs"] and self._rest.alive(plan["jobs"][j]["name"])]
         actions = [Action(job, "left") for job in JOBS if job in plan["jobs"] and job not in different]
         if different:
             ensure_topics(self._settings.kafka_bootstrap, {n: Topic(**t) for n, t in plan["topics"].items()})
-            with Client(plan, planned, self._settings) as client:
+            with Client(plan, stopping, self._settings) as client:
                 done = [self._make_room(job) for job in different]
                 self._start(plan, client, [a for a in done if a.what != "cancelled"])
             actions += done
@@ -133,7 +134,7 @@ class _Submission:
 
     def _close(self, former: Plan, path: str) -> None:
         """Commits the files and offsets that a former archive job has left open."""
-        with Client(former, [ARCHIVE], self._settings) as client:
+        with Client(former, [], self._settings) as client:
             self._start(former, client, [Action(ARCHIVE, "restored", path)])
         self._stop(self._wait_running(former, ARCHIVE))
 
