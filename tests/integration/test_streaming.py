@@ -33,7 +33,7 @@ from streaming.marks import advance, decode_mark, heartbeat
 from streaming.plan import make_plan
 from streaming.progress import wait_archived, wait_features
 from streaming.status import read_status
-from streaming.submit import submit
+from streaming.submit import differs, submit
 from tests.parity.generated import START, stream
 from tests.parity.naive import emissions
 from tests.parity.stream_side import StreamSide, stream_side
@@ -252,9 +252,12 @@ def test_the_reconciler_follows_the_definitions_whenever_it_is_killed(side: Stre
         plan = make_plan(definitions, side.settings)
         assert set(definitions.events) >= {"more_1"}
         until = time.monotonic() + 300
-        while not read_status(plan, side.settings).as_planned:
-            assert time.monotonic() < until, read_status(plan, side.settings)
+        rest = FlinkRest(side.settings.flink_rest)
+        while differs(plan, rest):
+            assert time.monotonic() < until, side.platform.log("reconciler")
             time.sleep(0.5)
+        side.platform.wait("reconciler", 60)
+        assert read_status(plan, side.settings).as_planned
     finally:
         stop.set()
         talking.join()
