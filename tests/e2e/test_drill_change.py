@@ -9,7 +9,7 @@ from drills.kills import PROGRAMS
 
 
 def test_everything_changes_under_traffic_and_nothing_is_lost(tmp_path: Path) -> None:
-    """`play` raises with the list of broken promises: a Predict that failed, an event lost or doubled, a wrong value."""
+    """`play` raises with the broken promises: a Predict that failed, an event lost or doubled, a wrong value."""
     found = play(tmp_path, short=True, say=print)
     assert found.figures["Predicts failed"] == 0
     assert found.figures["Predicts answered"] > 1000
