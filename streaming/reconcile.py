@@ -102,7 +102,9 @@ class Reconciler:
         self._problem = problem
         file = last_pass(self._settings.local)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(problem)
+        written = file.with_suffix(".new")
+        written.write_text(problem)
+        written.replace(file)  # an empty file would say that all is well
 
 
 def last_pass(local: Path) -> Path:

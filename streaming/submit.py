@@ -27,7 +27,7 @@ from adfeast.contract.event_schemas import mark_readable
 from adfeast.contract.topics import Topic
 from adfeast.ledger import Claim, Ledger
 from adfeast.settings import Settings
-from streaming.checkpoints import keep_plan, kept_plan, newest
+from streaming.checkpoints import keep_plan, kept_plan, newest, savepoints
 from streaming.client import Client, Start
 from streaming.errors import SubmitFailed
 from streaming.flink_rest import FlinkRest, Job
@@ -66,7 +66,7 @@ def submit(
         actions = _Submission(plan, settings, claim, deadline_s).run()
         claim.check()
         mark_readable(settings, {e["topic"]: e["schemas"] for e in plan["events"]})
-    for action in actions:
+    for action in (a for a in actions if a.what != "left"):
         log.info("job %s-%s: %s %s", plan["project"], action.job, action.what, action.restore or "")
     return actions
 
@@ -119,7 +119,7 @@ class _Submission:
 
     def _make_room_for_archive(self, running: Job | None) -> Action:
         plan = self._plan
-        savepoint = self._rest.stop(running.id) if running else None
+        savepoint = self._stop(running) if running else None
         # Whatever the job wrote last is what Kafka's offsets and the files of the lake agree with.
         last = newest(plan, ARCHIVE)
         if last is None:
@@ -135,7 +135,10 @@ class _Submission:
         """Commits the files and offsets that a former archive job has left open."""
         with Client(former, [ARCHIVE], self._settings) as client:
             self._start(former, client, [Action(ARCHIVE, "restored", path)])
-        self._rest.stop(self._wait_running(former, ARCHIVE).id)
+        self._stop(self._wait_running(former, ARCHIVE))
+
+    def _stop(self, running: Job) -> str:
+        return self._rest.stop(running.id, savepoints(self._plan, ARCHIVE, running.digest))
 
     def _start(self, plan: Plan, client: Client, actions: list[Action]) -> None:
         for action in actions:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
 from adfeast.contract.definitions import Aggregation, Definitions, Feature, Service, Table, View
@@ -33,6 +33,8 @@ TABLES = {
     "stream_feature_views": "feature_view_proto",
     "feature_services": "feature_service_proto",
 }
+Protos = dict[str, dict[str, bytes]]
+"""Table of the SQL registry to name to serialized proto."""
 VALUE_TYPES = {
     "STRING": "string",
     "INT32": "int64",
@@ -53,7 +55,7 @@ def registry_digest(settings: Settings) -> str:
     found = hashlib.sha256()
     for kind, protos in sorted(_read(settings).items()):
         found.update(kind.encode())
-        for proto in sorted(protos):
+        for proto in sorted(protos.values()):
             found.update(hashlib.sha256(proto).digest())
     return found.hexdigest()
 
@@ -64,28 +66,38 @@ def load_definitions(settings: Settings) -> Definitions:
     Raises:
         DefinitionError: the registry is empty, or a view or feature lacks a tag; the message names it.
     """
-    raw = _read(settings)
-    if not raw["feature_services"]:
+    protos = _read(settings)
+    if not protos["feature_services"]:
         raise DefinitionError(f"the registry {settings.registry_url} has no feature service: run `feast apply`")
-    return _parse(settings.project, raw)
+    return parse(settings.project, protos)
 
 
-def _read(settings: Settings) -> dict[str, list[bytes]]:
-    """The protos of everything that is applied, by table."""
+def _read(settings: Settings) -> Protos:
     try:
-        with engine(settings.registry_url).connect() as connection:
-            found = {}
-            for table, column in TABLES.items():
-                query = text(f"SELECT {column} FROM {table} WHERE project_id = :p")  # noqa: S608 (constants)
-                found[table] = [bytes(r[0]) for r in connection.execute(query, {"p": settings.project})]
-            return found
+        return read_protos(engine(settings.registry_url), settings.project)
     except OperationalError as error:
         raise DefinitionError(
             f"no Feast registry at {settings.registry_url}: run `feast apply` in feature_repo/"
         ) from error
 
 
-def _parse(project: str, raw: dict[str, list[bytes]]) -> Definitions:
+def read_protos(registry: Engine, project: str) -> Protos:
+    """Everything that is applied, as Feast stores it."""
+    found: Protos = {}
+    with registry.connect() as connection:
+        for table, column in TABLES.items():
+            name = column.replace("_proto", "_name")
+            query = text(f"SELECT {name}, {column} FROM {table} WHERE project_id = :p")  # noqa: S608 (constants)
+            found[table] = {str(n): bytes(proto) for n, proto in connection.execute(query, {"p": project})}
+    return found
+
+
+def parse(project: str, raw: Protos) -> Definitions:
+    """Definitions from protos, whether they are applied or only wanted.
+
+    Raises:
+        DefinitionError: a view or feature lacks a tag; the message names it.
+    """
     with feast_protos():
         from feast.protos.feast.core.DataSource_pb2 import DataSource
         from feast.protos.feast.core.Entity_pb2 import Entity
@@ -94,25 +106,25 @@ def _parse(project: str, raw: dict[str, list[bytes]]) -> Definitions:
         from feast.protos.feast.core.StreamFeatureView_pb2 import StreamFeatureView
 
     # Feast adds an entity of its own, named with underscores, for views without one.
-    declared = [e.spec for e in map(Entity.FromString, raw["entities"]) if not e.spec.name.startswith("__")]
+    declared = [e.spec for e in map(Entity.FromString, raw["entities"].values()) if not e.spec.name.startswith("__")]
     entities = {spec.name: spec.join_key for spec in declared}
-    sources = [DataSource.FromString(b) for b in raw["data_sources"]]
+    sources = [DataSource.FromString(b) for b in raw["data_sources"].values()]
     views: dict[str, View] = {}
     events = {
         s.kafka_options.topic: json.loads(s.kafka_options.message_format.avro_format.schema_json)
         for s in sources
         if s.type == DataSource.STREAM_KAFKA and dict(s.tags).get("kind") == "events"
     }
-    for data in raw["feature_views"]:
+    for data in raw["feature_views"].values():
         spec = FeatureView.FromString(data).spec
         views[spec.name] = _view(spec, "batch", entities)
-    for data in raw["stream_feature_views"]:
+    for data in raw["stream_feature_views"].values():
         spec = StreamFeatureView.FromString(data).spec
         view = views[spec.name] = _view(spec, "stream", entities)
         if view.topic not in events:
             raise DefinitionError(f"view {view.name!r} reads {view.topic!r}, which no event_source declares")
     services = {}
-    for data in raw["feature_services"]:
+    for data in raw["feature_services"].values():
         spec = FeatureService.FromString(data).spec
         taken = tuple((p.feature_view_name, tuple(c.name for c in p.feature_columns)) for p in spec.features)
         services[spec.name] = Service(spec.name, taken, dict(spec.tags).get("request_source", ""))

@@ -58,7 +58,6 @@ def configuration(plan: dict[str, Any], job: str) -> Configuration:
     """Flink's options for one job."""
     rest = urlsplit(plan["flink_rest"])
     spec = plan["jobs"][job]
-    folder = f"{plan['checkpoints']}/{job}/{spec['digest']}"
     options = {
         "execution.target": "remote",
         "rest.address": rest.hostname,
@@ -69,8 +68,7 @@ def configuration(plan: dict[str, Any], job: str) -> Configuration:
         "table.local-time-zone": "UTC",
         "execution.buffer-timeout.interval": "20 ms",
         "execution.checkpointing.interval": f"{spec['checkpoint_ms']} ms",
-        "execution.checkpointing.dir": folder,
-        "execution.checkpointing.savepoint-dir": f"{folder}/savepoints",
+        "execution.checkpointing.dir": f"{plan['checkpoints']}/{job}/{spec['digest']}",
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
         "restart-strategy.type": "fixed-delay",
         "restart-strategy.fixed-delay.attempts": "1000000",

@@ -1,120 +1,59 @@
-"""What is expected of a training set's columns, as Great Expectations checks it."""
+"""Runs Great Expectations over a data frame in memory and says in one line each what is not met."""
 
 from __future__ import annotations
 
 import json
 import os
+from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from adfeast.contract.events import EVENT_TIME, IMPRESSION_ID, REQUEST_ID
-from adfeast.contract.ids import MISSING_ID
-from adfeast.contract.signature import Contract
-from adfeast.contract.tensors import Status
-from training.data.columns import ATTEMPT_ID, LABEL, MODEL, NOT_LOGGED, SCORE, WEIGHT, column_names, status_column
 
 EXAMPLES = 3
-_LARGEST = float(np.finfo(np.float32).max)
-_TINY = float(np.finfo(np.float64).tiny)
 
 
-def frame(table: pa.Table, contract: Contract) -> pd.DataFrame:
-    """What GX looks at: values as they are; of lists and embeddings the extremes, which are null if an element is.
-
-    Beside each feature stands where it is present, and the status of rows in which a number is null.
-    """
-    plain = {f.name: table[f.name] for f in table.schema if not pa.types.is_fixed_size_list(f.type)}
-    found = pa.table(plain).to_pandas()
-    added: dict[str, Any] = {}
-    for i, name in column_names(contract).items():
-        status = table[status_column(name)].to_numpy()
-        added[_present(name)] = (status == Status.PRESENT).astype(np.float64)
-        if i.role == "dense":
-            null = table[name].is_null().to_numpy()
-            added[_null(name)] = np.where(null, status.astype(np.float64), np.nan)
-        elif i.role in ("list", "embedding"):
-            block = _block(table[name], i.width)
-            added[f"min({name})"], added[f"max({name})"] = block.min(axis=1), block.max(axis=1)
-    return pd.concat([found, pd.DataFrame(added, index=found.index)], axis=1)
-
-
-def suite(table: pa.Table, contract: Contract, click_rate: tuple[float, float]) -> list[Any]:
-    """The expectations; a feature that was logged in no row need not be present in one."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "False"  # read at import: no call home
-    from great_expectations import expectations as gxe
-
-    expected: list[Any] = [
-        gxe.ExpectTableRowCountToBeBetween(min_value=1),
-        gxe.ExpectColumnValuesToBeUnique(column=IMPRESSION_ID),
-        gxe.ExpectColumnValuesToBeInSet(column=LABEL, value_set=[0, 1]),
-        gxe.ExpectColumnMeanToBeBetween(column=LABEL, min_value=max(click_rate[0], _TINY), max_value=click_rate[1]),
-        gxe.ExpectColumnValuesToBeBetween(column=WEIGHT, min_value=0, strict_min=True),
-        gxe.ExpectColumnValuesToBeBetween(column=SCORE, min_value=0, max_value=1),
-    ]
-    whole = (LABEL, WEIGHT, SCORE, MODEL, ATTEMPT_ID, IMPRESSION_ID, REQUEST_ID, EVENT_TIME)
-    expected += [gxe.ExpectColumnValuesToNotBeNull(column=c) for c in whole]
-    reasons = [NOT_LOGGED, int(Status.NOT_FOUND), int(Status.OUTSIDE_MAX_AGE)]
-    for i, name in column_names(contract).items():
-        status = status_column(name)
-        expected.append(gxe.ExpectColumnValuesToNotBeNull(column=status))
-        expected.append(gxe.ExpectColumnValuesToBeInSet(column=status, value_set=[*reasons, int(Status.PRESENT)]))
-        if pc.any(pc.not_equal(table[status], NOT_LOGGED)).as_py():
-            expected.append(gxe.ExpectColumnMeanToBeBetween(column=_present(name), min_value=_TINY))
-        if i.role == "dense":
-            expected.append(gxe.ExpectColumnValuesToBeInSet(column=_null(name), value_set=reasons))
-        columns = [name] if i.role in ("dense", "sparse") else [f"min({name})", f"max({name})"]
-        low, high = (MISSING_ID, 2**63 - 1) if i.role in ("sparse", "list") else (-_LARGEST, _LARGEST)
-        for column in columns:
-            if i.role != "dense":
-                expected.append(gxe.ExpectColumnValuesToNotBeNull(column=column))
-            expected.append(gxe.ExpectColumnValuesToBeBetween(column=column, min_value=low, max_value=high))
-    return expected
-
-
-def meet(found: pd.DataFrame, expected: list[Any]) -> tuple[list[str], int]:
-    """One text for each expectation that is not met, and how many there are."""
+def great_expectations() -> ModuleType:
+    """The package, imported when it is needed, because that takes seconds, and told not to call home."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "False"  # read at import
     import great_expectations as gx
+
+    return gx  # type: ignore[no-any-return]
+
+
+def evaluate(name: str, frame: pd.DataFrame, expectations: list[Any]) -> tuple[list[str], int]:
+    """Evaluates a suite.
+
+    Returns:
+        a text for each expectation that is not met, with its column and examples, and the number that are met.
+    """
+    suite = great_expectations().ExpectationSuite(name=name, expectations=expectations)
+    outcomes = _frames().get_batch({"dataframe": frame}).validate(suite).results
+    failed = [_say(o) for o in outcomes if not o.success]
+    return failed, len(outcomes) - len(failed)
+
+
+@lru_cache
+def _frames() -> Any:
+    # One context a process: each makes a folder of its own below TMPDIR, and takes a second.
+    context = great_expectations().get_context(mode="ephemeral")
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    name = "training_set"
-    own = context.suites.add(gx.ExpectationSuite(name=name, expectations=expected))
-    asset = context.data_sources.add_pandas("pandas").add_dataframe_asset(name)
-    batch = asset.add_batch_definition_whole_dataframe("all")
-    definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=own))
-    checkpoint = context.checkpoints.add(gx.Checkpoint(name=name, validation_definitions=[definition]))
-    result = checkpoint.run(batch_parameters={"dataframe": found})
-    outcomes = [o for r in result.run_results.values() for o in r.results]
-    return [_say(o) for o in outcomes if not o.success], len(outcomes)
-
-
-def _present(name: str) -> str:
-    return f"present({name})"
-
-
-def _null(name: str) -> str:
-    return f"null({name})"
-
-
-def _block(column: pa.ChunkedArray, width: int) -> np.ndarray[Any, Any]:
-    array = column.combine_chunks()
-    values = pc.list_flatten(array)
-    if array.null_count or values.null_count:
-        return np.full((len(array), 1), np.nan)
-    return values.to_numpy(zero_copy_only=False).reshape(-1, width)  # type: ignore[no-any-return]
+    asset = context.data_sources.add_pandas("pandas").add_dataframe_asset("rows")
+    return asset.add_batch_definition_whole_dataframe("all")
 
 
 def _say(outcome: Any) -> str:
     config = outcome.expectation_config
     text = f"{config.type}({config.kwargs.get('column', 'table')})"
+    bounds = {k: v for k, v in config.kwargs.items() if k in ("min_value", "max_value", "mostly") and v is not None}
+    text += f" {json.dumps(bounds, default=str)}" if bounds else ""
     result = outcome.result or {}
     if result.get("unexpected_count"):
         examples = json.dumps(result.get("partial_unexpected_list", [])[:EXAMPLES], default=str)
         return f"{text}: {result['unexpected_count']} rows, such as {examples}"
-    error = (outcome.exception_info or {}).get("exception_message")
+    raised = outcome.exception_info or {}
+    raised = next((v for v in raised.values() if isinstance(v, dict)), raised)  # by metric, where there are several
+    error = raised.get("exception_message")
     return f"{text}: {error or 'observed ' + str(result.get('observed_value'))}"

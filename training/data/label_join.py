@@ -66,6 +66,7 @@ def run(
     name: str,
     clock: Clock,
     as_of: datetime | None = None,
+    grace: timedelta = completeness.GRACE,
 ) -> TrainingSet:
     """Labels the impressions with start <= time < end; what was made already is given back as it is.
 
@@ -73,6 +74,7 @@ def run(
         label_window: a click at most this long after the impression makes it positive.
         as_of: for back-tests: what has not happened by then is not known; impressions whose window is open then are
             left out. Default: everything is known and every window has closed.
+        grace: how far beyond what it is asked for the archive must be complete.
 
     Returns:
         the set's folder: `training_sets/<name>` in a local lake, where it replaces a set of that name at
@@ -89,7 +91,7 @@ def run(
     if made := _made(settings, ledger, name, digest, end):
         log.info("training set %s is made already: %s", name, made.path)
         return made
-    completeness.require(settings, _needs(end, label_window, known), clock)
+    completeness.require(settings, _needs(end, label_window, known, grace), clock)
     # `again`: another set of that name may have taken its folder since.
     with ledger.claim(JOB, name, digest, start, end, again=True) as claim:
         assert claim is not None
@@ -104,10 +106,10 @@ def _digest(start: datetime, end: datetime, label_window: timedelta, known: date
     return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
 
-def _needs(end: datetime, label_window: timedelta, known: datetime) -> dict[str, int]:
+def _needs(end: datetime, label_window: timedelta, known: datetime, grace: timedelta) -> dict[str, int]:
     """Up to when the archive of each topic must be complete."""
     ends = {IMPRESSIONS: end, snapshots.TOPIC: end, CLICKS: end + label_window}
-    return {topic: to_ms(min(moment, known) + completeness.GRACE) for topic, moment in ends.items()}
+    return {topic: to_ms(min(moment, known) + grace) for topic, moment in ends.items()}
 
 
 def _made(settings: Settings, ledger: Ledger, name: str, digest: str, end: datetime) -> TrainingSet | None:

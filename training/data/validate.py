@@ -23,7 +23,8 @@ from adfeast.lake import filesystem, parquet_files
 from adfeast.ledger import Ledger
 from adfeast.settings import Settings
 from training.data.columns import contract_of, interval_of, training_schema
-from training.data.expectations import frame, meet, suite
+from training.data.expectations import evaluate
+from training.data.training_set_suite import frame, suite
 from training.errors import UnusableContract, ValidationFailed
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ def _check(settings: Settings, path: str, dataset: pads.Dataset, click_rate: tup
     if problems := _compare(dataset.schema, wanted):
         raise ValidationFailed(path, problems)
     table = dataset.to_table()
-    failed, count = meet(frame(table, contract), suite(table, contract, click_rate))
+    failed, count = evaluate("training_set", frame(table, contract), suite(table, contract, click_rate))
     if failed:
         raise ValidationFailed(path, failed)
     log.info("training set %s: %d rows meet %d expectations", path, table.num_rows, count)
