@@ -236,7 +236,8 @@ def test_the_reconciler_follows_the_definitions_whenever_it_is_killed(side: Stre
                     file.write(f"\nmore_{round_} = {extra}\n")
             else:  # another feature
                 file = repo / "stream_views.py"
-                line = f'    features=[\n        windowed("more_{round_}", "count", "event_id", minutes({15 + round_}), seconds(30)),'
+                window = f'windowed("more_{round_}", "count", "event_id", minutes({15 + round_}), seconds(30)),'
+                line = f"    features=[\n        {window}"
                 file.write_text(file.read_text().replace("    features=[", line, 1))
             apply(applied)
             time.sleep(dice.uniform(0, 20))
