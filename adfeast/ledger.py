@@ -63,9 +63,13 @@ class LedgerError(AdfeastError):
 class RunInProgress(LedgerError):
     """Another process is at work on the same interval, or holds the same lease."""
 
+    later = True
+
 
 class LeaseLost(LedgerError):
     """Somebody else has taken over meanwhile: nothing may be published any more."""
+
+    later = True
 
 
 @dataclass(frozen=True)

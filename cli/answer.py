@@ -1,55 +1,57 @@
-"""What a command says: text for people, or with `--json` one JSON object on stdout and nothing else there."""
+"""How a command answers: lines for people, or with --json one object for programs, and the exit code of its error."""
 
 from __future__ import annotations
 
+import functools
 import json
-import logging
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, ParamSpec
 
 import click
 
 from adfeast.errors import AdfeastError
-from cli import exit_codes
+from cli.exit_codes import DONE, HELP, exit_code
 
-C = TypeVar("C", bound=Callable[..., Any])
-TALKATIVE = ("feast", "great_expectations", "py4j", "botocore", "urllib3")
-
-
-def as_json(command: C) -> C:
-    """Adds `--json` to a command, as its parameter `json_`."""
-    return click.option("--json", "json_", is_flag=True, help="Print one JSON object on stdout.")(command)
+P = ParamSpec("P")
 
 
-def be_quiet() -> None:
-    """Only what an operator can act on reaches stderr."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    for name in TALKATIVE:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")
+@dataclass(frozen=True)
+class Answer:
+    """What a command found: the same as an object and as lines of text; and how it ends."""
+
+    data: Mapping[str, Any]
+    lines: Iterable[str]
+    code: int = DONE
 
 
-def say(json_: bool, facts: Mapping[str, Any], text: str) -> None:
-    """Prints the one or the other."""
-    click.echo(json.dumps(facts, default=_plain) if json_ else text)
+def answers(command: Callable[P, Answer]) -> Callable[P, None]:
+    """Gives a command the option --json and the exit codes of `cli.exit_codes`; both stand in its help."""
 
-
-@contextmanager
-def answering(json_: bool, *refused: type[AdfeastError]) -> Iterator[None]:
-    """Ends the command with its code when an error is raised in the block; of `refused` ones it is `WAITS`."""
-    try:
-        yield
-    except AdfeastError as error:
-        if json_:
-            say(True, {"error": {"type": type(error).__name__, "message": str(error)}}, "")
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        as_json = kwargs.pop("as_json")
+        try:
+            answer = command(*args, **kwargs)
+        except AdfeastError as error:
+            if as_json:
+                click.echo(json.dumps({"error": type(error).__name__, "message": str(error)}))
+            else:
+                click.echo(f"Error: {error}", err=True)
+            sys.exit(exit_code(error))
+        if as_json:
+            click.echo(json.dumps(answer.data, default=_plain))
         else:
-            click.echo(f"Error: {error}", err=True)
-        sys.exit(exit_codes.WAITS if isinstance(error, refused) else exit_codes.FAILED)
+            for line in answer.lines:
+                click.echo(line)
+        if answer.code:
+            sys.exit(answer.code)
+
+    run.__doc__ = f"{command.__doc__}\n\n{HELP}"
+    return run
 
 
 def _plain(value: object) -> str:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
 import click
 
 from adfeast.clock import SystemClock, to_datetime
-from adfeast.ledger import Ledger, Run, RunInProgress
+from adfeast.ledger import Ledger, Run
 from adfeast.settings import load_settings
-from cli import exit_codes
-from cli.answer import answering, as_json, be_quiet, say
+from cli.answer import Answer, answers
+from cli.exit_codes import DONE, FAILED, WAITS
+from cli.quiet import be_quiet
 from cli.times import Moment, Span
 
 
-@click.group(epilog=exit_codes.HELP)
+@click.group()
 def batch() -> None:
     """Batch features, training sets, and the ledger of what was made."""
     be_quiet()
 
 
-@batch.command(epilog=exit_codes.HELP)
+@batch.command()
 @click.option("--until", type=Moment(), help="Make the intervals that end by then; default: now, less the lateness.")
 @click.option("--every", type=Span(), default="24h", show_default=True, help="Length of an interval.")
 @click.option("--since", type=Moment(), help="Make also the intervals that end after this time.")
@@ -37,7 +38,7 @@ def batch() -> None:
     show_default=True,
     help="A view with less than this share of the rows of its interval before is not published.",
 )
-@as_json
+@answers
 def materialize(
     until: datetime | None,
     every: timedelta,
@@ -47,8 +48,7 @@ def materialize(
     lateness: timedelta,
     grace: timedelta,
     least_rows: float,
-    json_: bool,
-) -> None:
+) -> Answer:
     """Make what is missing of the batch views, in the lake and online.
 
     Takes only intervals that have ended and whose events are archived in full; says what it waits for. Each view is
@@ -58,20 +58,16 @@ def materialize(
     if interval is not None and (until, since) != (None, None):
         raise click.UsageError("--interval makes one interval, so --until and --since have no meaning beside it")
     from training.data import materialize as job
-    from training.errors import FutureInterval
 
     clock = SystemClock()
     end = interval or until or to_datetime(clock.now_ms()) - lateness
     limits = job.Limits(lateness, grace, least_rows)
-    with answering(json_, FutureInterval, RunInProgress):
-        again = interval is not None
-        made = job.run(load_settings(), end, clock, every, since, views=views, again=again, limits=limits)
+    again = interval is not None
+    made = job.run(load_settings(), end, clock, every, since, views=views, again=again, limits=limits)
     lines = [_line(o.view, o.end, o.status, o.rows, o.rows_aside, o.reason) for o in made]
-    say(json_, {"outcomes": [asdict(o) for o in made]}, "\n".join(lines) or f"nothing to do until {end.isoformat()}")
     statuses = {o.status for o in made}
-    sys.exit(
-        exit_codes.FAILED if "failed" in statuses else exit_codes.WAITS if "waits" in statuses else exit_codes.DONE
-    )
+    code = FAILED if "failed" in statuses else WAITS if "waits" in statuses else DONE
+    return Answer({"outcomes": [asdict(o) for o in made]}, lines or [f"nothing to do until {end.isoformat()}"], code)
 
 
 def _line(view: str, end: datetime, status: str, rows: int, aside: int, reason: str) -> str:
@@ -79,78 +75,69 @@ def _line(view: str, end: datetime, status: str, rows: int, aside: int, reason: 
     return f"{view} until {end.isoformat()}: {what}" + (f", {aside} put aside as unsound" if aside else "")
 
 
-@batch.command(epilog=exit_codes.HELP)
+@batch.command()
 @click.option("--view", required=True, help="The view.")
 @click.option("--interval", type=Moment(), required=True, help="End of the interval.")
 @click.option("--every", type=Span(), default="24h", show_default=True, help="Length of the interval.")
 @click.option("--reason", required=True, help="Stands in the ledger.")
-@as_json
-def skip(view: str, interval: datetime, every: timedelta, reason: str, json_: bool) -> None:
+@answers
+def skip(view: str, interval: datetime, every: timedelta, reason: str) -> Answer:
     """Give up an interval of a view; `materialize --interval` makes it all the same."""
     from training.data import materialize as job
-    from training.errors import AlreadyDone
 
-    with answering(json_, AlreadyDone, RunInProgress):
-        job.skip(load_settings(), view, interval, SystemClock(), reason, every)
+    job.skip(load_settings(), view, interval, SystemClock(), reason, every)
     facts = {"view": view, "end": interval, "status": "skipped", "reason": reason}
-    say(json_, facts, f"{view} until {interval.isoformat()}: skipped")
+    return Answer(facts, [f"{view} until {interval.isoformat()}: skipped"])
 
 
-@batch.command(epilog=exit_codes.HELP)
+@batch.command()
 @click.option("--start", type=Moment(), required=True, help="First impression time.")
 @click.option("--end", type=Moment(), required=True, help="End of the impression times, excluded.")
 @click.option("--label-window", type=Span(), default="30m", show_default=True, help="A click counts this long.")
 @click.option("--name", required=True, help="Name of the training set.")
-@click.option("--as-of", type=Moment(), help="Leave out impressions whose window closes later; default: now.")
-@click.option("--again", is_flag=True, help="Make it again although it is done.")
-@as_json
+@click.option("--as-of", type=Moment(), help="For back-tests: know only what had happened by then.")
+@click.option("--grace", type=Span(), default="5m", show_default=True, help="Archive must reach so far beyond it.")
+@answers
 def labels(
     start: datetime,
     end: datetime,
     label_window: timedelta,
     name: str,
     as_of: datetime | None,
-    again: bool,
-    json_: bool,
-) -> None:
-    """Join impressions, snapshots and clicks into a training set."""
-    from training.data import training_sets
+    grace: timedelta,
+) -> Answer:
+    """Join impressions, snapshots and clicks into a training set, once the archive holds all that it depends on."""
+    from training.data import label_join
 
-    with answering(json_, RunInProgress):
-        made = training_sets.make(
-            load_settings(), start, end, label_window, name, SystemClock(), as_of=as_of, again=again
-        )
+    made = label_join.run(load_settings(), start, end, label_window, name, SystemClock(), as_of, grace)
     counts = [f"{what}: {count}" for what, count in made.counts.items()]
-    say(json_, {"path": made.path, "counts": made.counts}, "\n".join([*counts, made.path]))
+    counts += [f"unknown contract {contract}: {count}" for contract, count in made.unknown_contracts.items()]
+    return Answer(asdict(made), [*counts, made.path])
 
 
-@batch.command(epilog=exit_codes.HELP)
+@batch.command()
 @click.argument("path")
-@as_json
-def validate(path: str, json_: bool) -> None:
-    """Check a training set against its signature."""
-    from training.data import training_sets
+@answers
+def validate(path: str) -> Answer:
+    """Check a training set against its contract."""
+    from training.data import validate as job
 
-    with answering(json_, RunInProgress):
-        checked = training_sets.check(load_settings(), path, SystemClock())
-    say(json_, asdict(checked), f"{checked.rows} rows meet {checked.expectations} expectations")
+    checked = job.run(load_settings(), path, SystemClock())
+    return Answer(asdict(checked), [f"{checked.rows} rows meet {checked.expectations} expectations"])
 
 
-@batch.command(epilog=exit_codes.HELP)
+@batch.command()
 @click.option("--job", help="Only runs of this job, such as batch_view.")
 @click.option("--view", "subject", help="Only runs of this view, or training set.")
-@as_json
-def runs(job: str | None, subject: str | None, json_: bool) -> None:
+@answers
+def runs(job: str | None, subject: str | None) -> Answer:
     """Show the run ledger."""
-    with answering(json_):
-        found = Ledger(load_settings(), SystemClock()).runs(job, subject)
-    if json_:
-        say(True, {"runs": [asdict(r) for r in found]}, "")
-    else:
-        _print_runs(found)
+    found = Ledger(load_settings(), SystemClock()).runs(job, subject)
+    return Answer({"runs": [asdict(r) for r in found]}, _table(found))
 
 
-def _print_runs(found: list[Run]) -> None:
+def _table(found: list[Run]) -> Iterator[str]:
+    """Made when it is printed: programs do not ask for it."""
     from rich.console import Console
     from rich.table import Table
 
@@ -160,4 +147,7 @@ def _print_runs(found: list[Run]) -> None:
         interval = f"{r.start:%Y-%m-%d %H:%M} to {r.end:%Y-%m-%d %H:%M}"
         rows = "" if r.rows is None else str(r.rows)
         table.add_row(r.job, r.subject, interval, r.status, rows, str(r.attempts), took, r.error or "")
-    Console().print(table)
+    console = Console()
+    with console.capture() as shown:
+        console.print(table)
+    yield shown.get().rstrip()

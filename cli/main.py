@@ -7,6 +7,7 @@ import importlib
 import click
 
 from adfeast.errors import AdfeastError
+from cli.quiet import quiet
 
 # command: the module and the object that hold it
 COMMANDS = {
@@ -33,6 +34,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        quiet()
         module, name = COMMANDS[cmd_name].split(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command

@@ -27,6 +27,9 @@ PATIENCE_S = 15.0
 PAUSE_S = 0.1
 # It warns of every refused connection; the caller gets an error.
 logging.getLogger("kafka").setLevel(logging.CRITICAL)
+# Given to librdkafka's clients, which else write every refused connection to standard error.
+quiet = logging.getLogger("streaming.librdkafka")
+quiet.setLevel(logging.CRITICAL)
 
 
 @contextmanager

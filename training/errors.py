@@ -10,6 +10,8 @@ class BatchError(AdfeastError):
 class FutureInterval(BatchError):
     """An interval is asked for that has not ended yet, or so lately that its events may still be on their way."""
 
+    later = True
+
 
 class UnknownView(BatchError):
     """No batch view of that name is applied."""
@@ -21,6 +23,8 @@ class NotAnInterval(BatchError):
 
 class AlreadyDone(BatchError):
     """An interval that is made cannot be skipped."""
+
+    later = True
 
 
 class UnknownTable(BatchError):
@@ -59,12 +63,33 @@ class NotPublished(BatchError):
         self.failed = failed
 
 
+class NotComplete(BatchError):
+    """What a job reads is not all in the archive yet: try again later.
+
+    Attributes:
+        behind: one text a topic: its name, what is needed of it and how far its archive is.
+    """
+
+    later = True
+
+    def __init__(self, behind: list[str]) -> None:
+        super().__init__(
+            "the archive is not complete: " + "; ".join(behind) + ". Wait and run again; if it stands still, see "
+            "`adfeast status` for the archive job"
+        )
+        self.behind = behind
+
+
+class UnusableContract(BatchError):
+    """What was logged cannot be laid out as a training set."""
+
+
 class NothingToLabel(BatchError):
     """There is not one closed impression with a snapshot in the interval."""
 
 
 class ValidationFailed(BatchError):
-    """A training set does not fit its signature.
+    """A training set does not fit its contract.
 
     Attributes:
         failed: one text an expectation that was not met.

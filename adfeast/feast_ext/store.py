@@ -37,6 +37,7 @@ def apply(settings: Settings) -> FeatureStore:
 
     Raises:
         DefinitionError: a definition is not usable; the registry is unchanged.
+        ApplyRefused: it would break what runs (adfeast.feast_ext.guard); the registry is unchanged.
     """
     make_state_folders(settings)
     config = _repo_config(settings)
@@ -73,14 +74,6 @@ def _repo_config(settings: Settings) -> RepoConfig:
     }
     raw["offline_store"]["settings"] = settings
     return RepoConfig(repo_path=settings.feature_repo, **raw)
-
-
-def _quiet(record: logging.LogRecord) -> bool:
-    # Said at every opening of a store whose settings are meant so (feature_store.yaml).
-    return "serve_features_while_materializing" not in record.getMessage()
-
-
-logging.getLogger("feast.repo_config").addFilter(_quiet)
 
 
 @contextmanager

@@ -110,6 +110,14 @@ def test_an_id_that_is_a_number_has_no_length(codec):
     assert codec.decode(codec.encode(GOOD | {"page_id": 0}))["page_id"] == 0
 
 
+def test_an_id_that_may_be_left_out_may_be_empty():
+    optional = {"name": "attempt_id", "type": "string", "default": ""}
+    codec = EventCodec("shown", {**SCHEMA, "fields": [*SCHEMA["fields"], optional]})
+    assert codec.decode(codec.encode(GOOD))["attempt_id"] == ""
+    with pytest.raises(InvalidEvent, match="attempt_id must have 0 to 256 bytes"):
+        codec.encode(GOOD | {"attempt_id": "x" * 257})
+
+
 def test_a_missing_field_is_named(codec):
     with pytest.raises(InvalidEvent, match=r"price .*missing"):
         codec.encode({k: v for k, v in GOOD.items() if k != "price"})

@@ -50,6 +50,13 @@ class EventDecoderTest {
     }
 
     @Test
+    void anIdThatMayBeLeftOutMayBeEmpty() {
+        String optional = COLUMNS.replace("event_id:string", "event_id:string=00");
+        assertNotNull(new EventDecoder(COLUMNS, ID + "=" + optional).decode(event("", TIME, 0), TIME));
+        assertNull(decode(event("", TIME, 0)));
+    }
+
+    @Test
     void anUnknownSchemaIsRefused() {
         byte[] other = event("x", TIME, 7);
         other[9] ^= 1;
