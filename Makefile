@@ -4,6 +4,20 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
+# Other characters mean something to a program that is given the path: blanks and : ; | to make, quotes, $ and brackets to
+# the shell, : to class paths, % # ? to file URLs, * { [ to the globs of Hadoop, a comma to Spark's lists, = to readers of
+# Hive partitions; and a JVM in the C locale finds no file behind other letters than English ones.
+LETTERS := a b c d e f g h i j k l m n o p q r s t u v w x y z A B C D E F G H I J K L M N O P Q R S T U V W X Y Z
+ALLOWED := / . _ - + @ ~ 0 1 2 3 4 5 6 7 8 9 $(LETTERS)
+without = $(if $(2),$(call without,$(subst $(firstword $(2)),,$(1)),$(wordlist 2,99,$(2))),$(1))
+BLANK := $(subst x,,x x)
+TAB := $(subst x,,x	x)
+FOREIGN := $(subst $(TAB),<tab>,$(subst $(BLANK),<blank>,$(call without,$(CURDIR),$(ALLOWED))))
+ifneq ($(FOREIGN),)
+$(error Adfeast cannot work in a path with $(FOREIGN) as in '$(CURDIR)'. \
+	Move it into a folder whose path has only English letters, digits and / . _ - + @ ~)
+endif
+
 LOCAL := $(CURDIR)/.local
 ENV := $(LOCAL)/env
 BIN := $(ENV)/platform/bin
@@ -18,9 +32,9 @@ export UV_NO_PROGRESS := 1
 endif
 export MAVEN_USER_HOME := $(LOCAL)/maven
 # Nothing is written outside .local, not even what libraries put into the temporary folder.
+$(shell mkdir -p .local/tmp)
 export TMPDIR := $(LOCAL)/tmp
 export JAVA_TOOL_OPTIONS := -Djava.io.tmpdir=$(TMPDIR) -XX:-UsePerfData
-$(shell mkdir -p $(TMPDIR))
 # Compiled modules are kept, wherever the user's environment says otherwise: `import feast` takes 8 s with them, 13 without.
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(LOCAL)/pycache
@@ -34,10 +48,11 @@ PYTHON = $(shell python3.11 infra/local/setup/shared_python.py 2>/dev/null || ec
 # $(call sync,environment,extras)
 sync = UV_PROJECT_ENVIRONMENT=$(ENV)/$(1) $(UV) sync --frozen --python $(PYTHON) $(addprefix --extra ,$(2))
 
-.PHONY: help setup prerequisites demo test bench up down lint types imports clean distclean
+
+.PHONY: help setup prerequisites demo drill-change test unit bench up down proto lint types imports clean distclean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 demo: setup ## Install all it needs, then run the whole loop on real data (KEEP=1 leaves the platform up)
 	@$(BIN)/adfeast demo $(if $(KEEP),--keep-up) $(ARGS)
@@ -45,6 +60,13 @@ demo: setup ## Install all it needs, then run the whole loop on real data (KEEP=
 test: setup ## Install all it needs, then run every test (ARGS='-k name' for some)
 	@$(if $(ARGS),true,echo "==> Tests of the stream jobs' Java function" && $(MAVEN) -f streaming/java/pom.xml test)
 	@$(BIN)/pytest --basetemp $(LOCAL)/pytest $(ARGS)
+
+# Half a minute, most of it the imports of Feast and torch: what trains, and what downloads, is left to `make test`.
+unit: setup ## The tests of seconds: no platform, no training (ARGS='-k name' for some)
+	@$(BIN)/pytest --basetemp $(LOCAL)/pytest -p no:nbmake -m "not slow" --ignore tests/unit/training tests/unit $(ARGS)
+
+drill-change: setup ## Change everything under traffic while programs are killed (10 minutes; ARGS=--short for 4)
+	@$(BIN)/python -m drills.change $(ARGS)
 
 bench: setup ## Measure, each number beside its peer or its floor
 	@$(BIN)/python -m benchmarks.predict $(ARGS)
@@ -54,6 +76,10 @@ up: setup ## Start the platform
 
 down: ## Stop the platform
 	@if [ -x $(BIN)/adfeast ]; then $(BIN)/adfeast down; fi
+
+proto: setup ## Generate the Python code of serving/proto/adfeast.proto again
+	@$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. serving/proto/adfeast.proto
+	@$(BIN)/ruff format --quiet serving/proto && $(BIN)/ruff check --quiet --fix serving/proto
 
 lint: setup ## Style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -36,6 +36,7 @@ def engine(url: str) -> Engine:
     return made
 
 
+@lru_cache
 def create_tables(url: str, tables: MetaData) -> Engine:
     """The engine of a database that has these tables; two processes may ask at the same time."""
     made = engine(url)

@@ -27,7 +27,8 @@ class Settings(BaseSettings):
     """Addresses and folders of one deployment. Paths are absolute; `lake` is a folder or an `s3://bucket/prefix`.
 
     `snapshot_before_answer` holds each Predict until Kafka has its snapshot: a crash then loses none, which a replay
-    wants and an auction does not.
+    wants and an auction does not. `grpc_shared_port` lets several servers of a machine listen on one address; each
+    needs a `server_name` of its own then (default: host and process id).
     """
 
     model_config = SettingsConfigDict(env_prefix="ADFEAST_", extra="forbid", frozen=True)
@@ -55,6 +56,8 @@ class Settings(BaseSettings):
 
     feature_service: str = "ctr_v1"
     grpc_address: str = "127.0.0.1:50051"
+    grpc_shared_port: bool = False
+    server_name: str = ""
     max_candidates: int = 5000
     ad_cache_rows: int = 1 << 16
     ad_cache_ttl_s: float = 60.0

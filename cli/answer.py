@@ -5,24 +5,26 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ParamSpec
 
 import click
 
 from adfeast.errors import AdfeastError
-from cli.exit_codes import HELP, exit_code
+from cli.exit_codes import DONE, HELP, exit_code
 
 P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command found: the same as an object and as lines of text."""
+    """What a command found: the same as an object and as lines of text; and how it ends."""
 
-    data: dict[str, Any]
+    data: Mapping[str, Any]
     lines: Iterable[str]
+    code: int = DONE
 
 
 def answers(command: Callable[P, Answer]) -> Callable[P, None]:
@@ -41,10 +43,16 @@ def answers(command: Callable[P, Answer]) -> Callable[P, None]:
                 click.echo(f"Error: {error}", err=True)
             sys.exit(exit_code(error))
         if as_json:
-            click.echo(json.dumps(answer.data))
+            click.echo(json.dumps(answer.data, default=_plain))
         else:
             for line in answer.lines:
                 click.echo(line)
+        if answer.code:
+            sys.exit(answer.code)
 
     run.__doc__ = f"{command.__doc__}\n\n{HELP}"
     return run
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

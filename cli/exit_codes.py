@@ -7,19 +7,17 @@ from adfeast.errors import AdfeastError
 DONE = 0
 FAILED = 1
 USAGE = 2  # click's own: the command line is wrong
-REFUSED = 3
+WAITS = 3
 HELP = """\b
 Exit codes:
   0  done
-  1  failed
+  1  failed: look at what was said
   2  the command line is wrong
-  3  refused for now: somebody else is at work on it, or the state of the platform does not allow it yet
+  3  waits or is refused for now: somebody else is at work on it, its input is not complete, or the state of the
+     platform does not allow it yet; the same may be asked again later
 """
 
 
 def exit_code(error: AdfeastError) -> int:
-    """FAILED, or REFUSED for what may be asked again unchanged once the state is another."""
-    from adfeast.ledger import LeaseLost, RunInProgress
-    from registry.errors import InputsNotMade, ModelInUse
-
-    return REFUSED if isinstance(error, RunInProgress | LeaseLost | InputsNotMade | ModelInUse) else FAILED
+    """FAILED, or WAITS for what may be asked again unchanged once the state is another."""
+    return WAITS if error.later else FAILED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -35,18 +36,54 @@ def bootstrap(prior: float, out: Path) -> Answer:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the artifact.")
 @click.option("--model", "kind", default="dlrm", show_default=True, help="Which one to export: lr or dlrm.")
 @click.option("--seed", default=0, show_default=True)
+@click.option("--feature", "features", multiple=True, help="Take only this input of the service (may be repeated).")
+@click.option("--drop", multiple=True, help="Leave this input out (may be repeated).")
+@click.option("--hash-size", "hash_sizes", multiple=True, metavar="NAME=N", help="Buckets of an id or list.")
+@click.option(
+    "--not-logged",
+    type=click.Choice(["leave_out", "missing"]),
+    default="leave_out",
+    show_default=True,
+    help="What becomes of rows in which an input was not logged yet.",
+)
 @answers
-def train(training_set: Path, out: Path, kind: str, seed: int) -> Answer:
-    """Train logistic regression and a DLRM on a training set and export one."""
+def train(
+    training_set: Path,
+    out: Path,
+    kind: str,
+    seed: int,
+    features: tuple[str, ...],
+    drop: tuple[str, ...],
+    hash_sizes: tuple[str, ...],
+    not_logged: Literal["leave_out", "missing"],
+) -> Answer:
+    """Train logistic regression and a DLRM on a training set, on any of what was logged, and export one."""
     from training.model import train as training
 
-    made = training.run(load_settings(), training_set, out, model=kind, seed=seed)
+    made = training.run(
+        load_settings(),
+        training_set,
+        out,
+        model=kind,
+        seed=seed,
+        features=features or None,
+        drop=drop,
+        hash_sizes=dict(map(_hash_size, hash_sizes)),
+        not_logged=not_logged,
+    )
     lines = []
     for name, metrics in made.metrics["models"].items():
         values = (f"{metric} {_figure(m)}" for metric, m in metrics.items())
         lines.append(f"{name}{' (exported)' if name == kind else ''}: {', '.join(values)}")
     data = {"artifact": str(made.path), "signature_hash": made.signature.hash, "metrics": made.metrics}
     return Answer(data, [*lines, str(made.path)])
+
+
+def _hash_size(text: str) -> tuple[str, int]:
+    name, found, number = text.partition("=")
+    if not name or not found or not number.isdecimal():
+        raise click.BadParameter(f"{text!r} is not NAME=N, such as ad_key=4096", param_hint="--hash-size")
+    return name, int(number)
 
 
 def _figure(metric: dict[str, float | None]) -> str:

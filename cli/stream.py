@@ -6,25 +6,31 @@ import json
 import logging
 import signal
 import threading
+from dataclasses import asdict
 from datetime import UTC, datetime
 from types import FrameType
 
 import click
 
-from adfeast.clock import SystemClock, to_ms
+from adfeast.clock import SystemClock, to_datetime, to_ms
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import load_settings
 from cli import LOG_FORMAT
 
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
+
 
 @click.group()
 def stream() -> None:
-    """Real-time features and the archive."""
+    """Real-time features and the archive.
+
+    Exit codes of all commands: 0 done, 1 it could not be done (standard error says why and what to do), 2 wrong usage.
+    """
 
 
 @stream.command()
 def plan() -> None:
-    """Prints the plan of the stream jobs."""
+    """Prints the plan of the stream jobs, in JSON."""
     from streaming.plan import make_plan
 
     settings = load_settings()
@@ -32,14 +38,31 @@ def plan() -> None:
 
 
 @stream.command()
-def submit() -> None:
-    """Starts the stream jobs as the definitions want them; leaves alone what already runs so."""
+@AS_JSON
+def submit(as_json: bool) -> None:
+    """Starts the stream jobs as the definitions want them; leaves alone what already runs so.
+
+    Waits for whoever is at it already, such as the reconciler. Exit code 0 only when all tasks run.
+    """
     from streaming.plan import make_plan
     from streaming.submit import submit as bring_in_line
 
     settings = load_settings()
-    for action in bring_in_line(make_plan(load_definitions(settings), settings), settings):
+    actions = bring_in_line(make_plan(load_definitions(settings), settings), settings)
+    if as_json:
+        click.echo(json.dumps({a.job: {"what": a.what, "restore": a.restore} for a in actions}))
+        return
+    for action in actions:
         click.echo(f"{action.job}: {action.what}" + (f" from {action.restore}" if action.restore else ""))
+
+
+@stream.command()
+def reconcile() -> None:
+    """Keeps the stream jobs in line with the definitions and says how far the archive is, until it is stopped."""
+    from streaming.reconcile import Reconciler
+
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    Reconciler(load_settings(), SystemClock()).run(_stopped_by_signal())
 
 
 @stream.command()
@@ -53,29 +76,29 @@ def write() -> None:
 
 
 @stream.command()
-def status() -> None:
-    """Says which jobs run and how many messages they and the Redis writer have still to read."""
-    from streaming.flink_rest import FlinkRest
-    from streaming.plan import ARCHIVE, FEATURES, make_plan
-    from streaming.progress import lag
-    from streaming.redis_writer.writer import writer_group
+@AS_JSON
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:
+    """Says which jobs run, how many messages they and the Redis writer have still to read, how far the archive is.
+
+    Exit code 0 only when every job runs as planned.
+    """
+    from streaming.plan import make_plan
+    from streaming.status import read_status
 
     settings = load_settings()
-    made = make_plan(load_definitions(settings), settings)
-    rest = FlinkRest(settings.flink_rest)
-    for job in (FEATURES, ARCHIVE):
-        spec = made["jobs"][job]
-        found = rest.alive(spec["name"])
-        state = "not running" if not found else found.state
-        if found and found.digest != spec["digest"]:
-            state += ", but the definitions have changed: run `adfeast stream submit`"
-        click.echo(f"{spec['name']}: {state}")
-    for group, topics in (
-        (made["jobs"][FEATURES]["name"], sorted({v["topic"] for v in made["views"]})),
-        (made["jobs"][ARCHIVE]["name"], sorted(made["lake"])),
-        (writer_group(settings.project), sorted(v["output"] for v in made["views"])),
-    ):
-        click.echo(f"{group} is behind: " + ", ".join(f"{t} {n}" for t, n in lag(settings, group, topics).items()))
+    found = read_status(make_plan(load_definitions(settings), settings), settings)
+    if as_json:
+        click.echo(json.dumps(asdict(found) | {"as_planned": found.as_planned}))
+    else:
+        for job, state in found.jobs.items():
+            click.echo(f"{job}: {state}")
+        for group, topics in found.behind.items():
+            click.echo(f"{group} is behind: " + ", ".join(f"{topic} {n}" for topic, n in topics.items()))
+        for topic, ms in found.archived_until_ms.items():
+            click.echo(f"the archive of {topic} is complete until {to_datetime(ms).isoformat()}")
+    if not found.as_planned:
+        context.exit(1)
 
 
 @stream.command()

@@ -26,6 +26,8 @@ class InputsNotMade(RegistryError):
         missing: one text an input.
     """
 
+    later = True
+
     def __init__(self, what: str, missing: list[str]) -> None:
         super().__init__(
             f"{what} takes {len(missing)} input(s) that are not made as it was trained: {'; '.join(missing)}. "
@@ -40,3 +42,5 @@ class NotLoaded(RegistryError):
 
 class ModelInUse(RegistryError):
     """A model that may answer now cannot be unloaded."""
+
+    later = True

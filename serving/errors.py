@@ -43,6 +43,12 @@ class NoModel(ServingError):
     code = grpc.StatusCode.FAILED_PRECONDITION
 
 
+class NoEventSource(ServingError):
+    """No such topic is defined; a retry is useless until somebody applies one."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+
+
 class NotAcknowledged(ServingError):
     """Kafka did not confirm what the call brought; send the call again, everything counts once by its id."""
 

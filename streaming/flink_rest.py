@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 import urllib.error
@@ -50,11 +51,11 @@ class FlinkRest:
         try:
             with urllib.request.urlopen(request, timeout=self.timeout_s) as answer:  # noqa: S310
                 text = answer.read()
+            return json.loads(text) if text else {}
         except urllib.error.HTTPError as error:
             raise StreamingError(f"Flink refused {path}: {error.read().decode(errors='replace')[:500]}") from error
-        except OSError as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:  # it may end in the middle of an answer
             raise StreamingError(f"Flink does not answer at {self.url}: {error}; is the platform up?") from error
-        return json.loads(text) if text else {}
 
     def jobs(self) -> list[Job]:
         """All jobs the cluster remembers, newest first."""
@@ -69,6 +70,10 @@ class FlinkRest:
         """The job of this name that runs or tries to."""
         return next((j for j in self.jobs() if j.name == name and j.state in ALIVE), None)
 
+    def ended(self, name: str) -> list[str]:
+        """Ids of the jobs of this name that the cluster remembers and that are over."""
+        return sorted(j.id for j in self.jobs() if j.name == name and j.state not in ALIVE)
+
     def completed_checkpoint(self, job: str) -> tuple[str, int] | None:
         """(path, trigger time in milliseconds) of the job's last completed checkpoint."""
         latest = self.ask(f"/jobs/{job}/checkpoints")["latest"]["completed"]
@@ -79,13 +84,15 @@ class FlinkRest:
         self.ask(f"/jobs/{job}", method="PATCH")
         self._until_gone(job, deadline_s)
 
-    def stop(self, job: str, deadline_s: float = 60.0) -> str:
-        """Stops a job with a savepoint, everything committed, and returns the savepoint's path.
+    def stop(self, job: str, folder: str, deadline_s: float = 60.0) -> str:
+        """Stops a job with a savepoint below `folder`, everything committed, and returns the savepoint's path.
+
+        Its checkpoints are gone afterwards.
 
         Raises:
             StreamingError: the savepoint failed; the job goes on.
         """
-        trigger = self.ask(f"/jobs/{job}/stop", {"drain": False})["request-id"]
+        trigger = self.ask(f"/jobs/{job}/stop", {"drain": False, "targetDirectory": folder})["request-id"]
         until = time.monotonic() + deadline_s
         while time.monotonic() < until:
             status = self.ask(f"/jobs/{job}/savepoints/{trigger}")

@@ -4,6 +4,9 @@ The watermark of a partition follows its events; when they stop, it stands still
 message in the partitions of the event topics that says: no earlier event follows here. It stands in line behind the
 events it follows, so neither a restart nor a slow reader can let it overtake them, and it is replayed with them.
 
+The marks go to every archived topic that programs write: the features follow those of the events they read, the
+completeness of the archive follows all of them.
+
 A live deployment sends one a second with the wall clock (`adfeast start heartbeat`). A replay of historic data sends
 its own time; the two must not run at once, because live marks make historic events late.
 """
@@ -16,14 +19,16 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Message, Producer
+from sqlalchemy.exc import SQLAlchemyError
 
-from adfeast.clock import Clock
+from adfeast.clock import Clock, SystemClock
 from adfeast.errors import AdfeastError, InvalidEvent
 from adfeast.settings import Settings
+from adfeast.watermarks import Mark, record_marks
 from streaming.errors import StreamingError
-from streaming.kafka_admin import partitions
-from streaming.plan import Plan
+from streaming.kafka_admin import partitions, quiet
+from streaming.plan import Plan, event_topics
 
 log = logging.getLogger(__name__)
 # An event begins so only with an empty id, which no event has; the Java decoder knows this form.
@@ -49,20 +54,16 @@ def decode_mark(message: bytes) -> int | None:
     return ms
 
 
-def event_topics(plan: Plan) -> list[str]:
-    """Topics whose event time the features depend on."""
-    return sorted({view["topic"] for view in plan["views"]})
-
-
 def advance(settings: Settings, plan: Plan, to_ms: int) -> None:
     """Moves event time to `to_ms` in every partition: what expires until then expires, earlier events are late.
 
-    Returns when Kafka has the marks. The clock of the Kafka producers must not lie before `to_ms`.
+    Returns when Kafka has the marks, also those by which the archive knows how far it is
+    (streaming/archive_progress.py). The clock of the Kafka producers must not lie before `to_ms`.
 
     Raises:
         StreamingError: Kafka did not take them.
     """
-    _send(settings, plan, to_ms + plan["watermark_delay_ms"])
+    _send(settings, plan, to_ms + plan["watermark_delay_ms"], SystemClock())
 
 
 def heartbeat(
@@ -80,9 +81,9 @@ def heartbeat(
     log.info("marking %s every %.1f s", ", ".join(event_topics(load())), period_s)
     while not stop.wait(period_s):
         try:
-            _send(settings, load(), clock.now_ms())
-        except AdfeastError as error:
-            log.warning("no time mark was sent: %s", error)
+            _send(settings, load(), clock.now_ms(), clock)
+        except (AdfeastError, SQLAlchemyError) as error:
+            log.warning("no time mark was sent, or none is known of: %s", error)
         else:
             file.touch()
 
@@ -92,17 +93,22 @@ def last_mark(local: Path) -> Path:
     return local / "state" / "streaming" / "heartbeat"
 
 
-def _send(settings: Settings, plan: Plan, ms: int) -> None:
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+def _send(settings: Settings, plan: Plan, ms: int, clock: Clock) -> None:
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0}, logger=quiet)
     failed: list[str] = []
+    sent: list[Mark] = []
+
+    def delivered(error: KafkaError | None, message: Message) -> None:
+        if error:
+            failed.append(str(error))
+        else:
+            sent.append(Mark(message.topic(), message.partition(), message.offset(), ms))
+
     for place in partitions(settings.kafka_bootstrap, event_topics(plan)):
-        producer.produce(
-            place.topic,
-            value=encode_mark(ms),
-            partition=place.partition,
-            on_delivery=lambda error, message: failed.append(str(error)) if error else None,
-        )
-    if producer.flush(10) or failed:
+        producer.produce(place.topic, value=encode_mark(ms), partition=place.partition, on_delivery=delivered)
+    left = producer.flush(10)
+    record_marks(settings, sent, clock.now_ms())
+    if left or failed:
         raise StreamingError(
             f"Kafka at {settings.kafka_bootstrap} did not take the time marks: {failed or 'no answer'}"
         )

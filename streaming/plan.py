@@ -146,24 +146,25 @@ def _view(view: View) -> Plan:
 
 
 def _event(topic: str, schema: Mapping[str, Any], known: Sequence[Mapping[str, Any]]) -> Plan:
-    writers = {fingerprint(s).hex(): _columns(s) for s in known}
+    # Defaults are no part of a fingerprint: those of today hold, so the newest comes last.
+    writers = {fingerprint(s).hex(): _columns(s) for s in [*known, schema]}
     return {
         "topic": topic,
-        "columns": _columns(schema, column_defaults(schema)),
+        "columns": _columns(schema),
         "writers": ";".join(f"{identity}={columns}" for identity, columns in sorted(writers.items())),
         "schemas": sorted(writers),
         "dead": dead_letter_topic(topic),
     }
 
 
-def _columns(schema: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> str:
+def _columns(schema: Mapping[str, Any]) -> str:
     """A record schema in the short form the Java decoder takes: `name:type,...`, or `name:type=default`.
 
     A default stands there as its Avro bytes in hex, so that the decoder reads it as it reads a message.
     """
-    texts = []
+    texts, defaults = [], column_defaults(schema)
     for name, kind in column_types(schema).items():
-        given = f"={_avro(kind, defaults[name])}" if defaults and name in defaults else ""
+        given = f"={_avro(kind, defaults[name])}" if name in defaults else ""
         texts.append(f"{name}:{kind}{given}")
     return ",".join(texts)
 

@@ -23,8 +23,8 @@ SETTLE_MS = 600
 
 def wait_archived(
     settings: Settings, topics: Sequence[str], deadline_s: float = 120.0, clock: Clock | None = None
-) -> None:
-    """Until every message that `topics` hold now lies in visible Parquet files.
+) -> Offsets:
+    """Until every message that `topics` hold now lies in visible Parquet files; returns the ends they had.
 
     Args:
         topics: event topics, `snapshots` or `features.<view>`.
@@ -34,9 +34,11 @@ def wait_archived(
     """
     until = time.monotonic() + deadline_s
     group = f"{settings.project}-{ARCHIVE}"
-    _caught_up(settings, group, end_offsets(settings.kafka_bootstrap, topics), until)
+    ends = end_offsets(settings.kafka_bootstrap, topics)
+    _caught_up(settings, group, ends, until)
     # Offsets and files of a checkpoint are committed side by side; a later checkpoint comes after both.
     _checkpoint_after(settings, group, (clock or SystemClock()).now_ms(), until)
+    return ends
 
 
 def wait_features(
@@ -52,6 +54,8 @@ def wait_features(
     """
     until = time.monotonic() + deadline_s
     views = stream_views(load_definitions(settings))
+    if not views:
+        return
     group = f"{settings.project}-{FEATURES}"
     ends = end_offsets(settings.kafka_bootstrap, {v.topic for v in views})
     _caught_up(settings, group, ends, until)

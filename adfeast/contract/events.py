@@ -21,7 +21,7 @@ from fastavro.schema import to_parsing_canonical_form
 from adfeast.errors import DefinitionError, InvalidEvent
 
 EVENT_ID, EVENT_TIME = "event_id", "event_timestamp"
-REQUEST_ID, IMPRESSION_ID = "request_id", "impression_id"
+REQUEST_ID, IMPRESSION_ID, ATTEMPT_ID = "request_id", "impression_id", "attempt_id"
 IMPRESSIONS, CLICKS = "impressions", "clicks"
 
 MAX_ID_BYTES = 256
@@ -61,8 +61,8 @@ def unframe(message: bytes) -> tuple[bytes, memoryview]:
     """
     if len(message) < _HEADER or message[: len(MARKER)] != MARKER:
         raise InvalidEvent(
-            f"{len(message)} bytes that begin with {bytes(message[:_HEADER]).hex(' ') or 'nothing'} are no Avro message "
-            "with a schema fingerprint"
+            f"{len(message)} bytes that begin with {bytes(message[:_HEADER]).hex(' ') or 'nothing'} are no message in "
+            "Avro's single-object encoding"
         )
     return bytes(message[len(MARKER) : _HEADER]), memoryview(message)[_HEADER:]
 
@@ -143,8 +143,11 @@ class _Form:
                 raise self._refuse(name, f"must fit {plain}, got {value!r}") from error
         if kind == TIMESTAMP and not 0 < value < MAX_TIME_MS:
             raise self._refuse(name, f"must be milliseconds since 1970 and before the year 10000, got {value!r}")
-        if kind == "string" and name.endswith("_id") and not 0 < len(value.encode()) <= MAX_ID_BYTES:
-            raise self._refuse(name, f"must have 1 to {MAX_ID_BYTES} bytes, got {len(value.encode())}")
+        if kind == "string" and name.endswith("_id"):
+            # An id that may be left out is empty when it is.
+            least, size = 0 if name in self.defaults else 1, len(value.encode())
+            if not least <= size <= MAX_ID_BYTES:
+                raise self._refuse(name, f"must have {least} to {MAX_ID_BYTES} bytes, got {size}")
 
     def write(self, whole: dict[str, Any]) -> bytes:
         out = io.BytesIO()
@@ -182,8 +185,9 @@ class EventCodec:
         self.topic, self.schema = topic, schema
         self._own = _Form(topic, schema)
         forms = [_Form(topic, s) for s in known] or [self._own]
-        self._forms = {f.fingerprint: f for f in [self._own, *forms]}
-        self._newest = forms[-1]
+        # Defaults are no part of a fingerprint: those of today hold.
+        self._forms = {f.fingerprint: f for f in [*forms, self._own]}
+        self._newest = self._forms[forms[-1].fingerprint]
         self.columns: dict[str, str] = {n: "long" if k == TIMESTAMP else k for n, k in self._own.kinds.items()}
 
     def check(self, event: Mapping[str, Any]) -> None:

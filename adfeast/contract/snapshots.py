@@ -17,6 +17,7 @@ import fastavro
 import numpy as np
 from numpy.typing import NDArray
 
+from adfeast.contract.events import fingerprint, frame, unframe
 from adfeast.contract.signature import DTYPES, TENSORS, Contract, Role
 from adfeast.contract.tensors import Tensors
 from adfeast.errors import InvalidEvent, SignatureMismatch
@@ -45,12 +46,13 @@ SCHEMA: dict[str, Any] = {
     ],
 }
 # Milliseconds go in and out as plain integers: the codec sees the schema without logical types.
+_FINGERPRINT = fingerprint(SCHEMA)
 _WIRE = fastavro.parse_schema(
     json.loads(json.dumps(SCHEMA).replace('{"type": "long", "logicalType": "timestamp-millis"}', '"long"'))
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no truth of their own: a snapshot equals itself
 class Snapshot:
     """One request as it was served; B candidates.
 
@@ -103,7 +105,7 @@ class SnapshotCodec:
             record[name] = getattr(snapshot, name).tobytes()
         out = io.BytesIO()
         fastavro.schemaless_writer(out, _WIRE, record)
-        return out.getvalue()
+        return frame(_FINGERPRINT, out.getvalue())
 
     def decode(self, message: bytes) -> Snapshot:
         """The snapshot in a message.
@@ -112,11 +114,7 @@ class SnapshotCodec:
             InvalidEvent: not a snapshot.
             SignatureMismatch: made under another contract than this codec's.
         """
-        try:
-            record: Any = fastavro.schemaless_reader(io.BytesIO(message), _WIRE, None)
-        except (EOFError, ValueError, IndexError, KeyError) as error:
-            raise InvalidEvent(f"{len(message)} bytes on topic {TOPIC!r} are not a snapshot: {error}") from error
-        return self.from_record(record)
+        return self.from_record(read_record(message))
 
     def from_record(self, record: dict[str, Any]) -> Snapshot:
         """The snapshot in an archived row; `event_timestamp` in milliseconds.
@@ -146,6 +144,22 @@ class SnapshotCodec:
         tensor[:, shared] = np.frombuffer(record[f"shared_{TENSORS[role]}"], DTYPES[role])
         tensor[:, own] = np.frombuffer(record[f"candidate_{TENSORS[role]}"], DTYPES[role]).reshape(len(own), n).T
         return tensor
+
+
+def read_record(message: bytes) -> dict[str, Any]:
+    """The fields of a message; its `contract_hash` says by which contract its blocks are read.
+
+    Raises:
+        InvalidEvent: not a snapshot.
+    """
+    found, body = unframe(message)
+    if found != _FINGERPRINT:
+        raise InvalidEvent(f"a message on topic {TOPIC!r} has schema {found.hex()}, not {_FINGERPRINT.hex()}")
+    try:
+        record: Any = fastavro.schemaless_reader(io.BytesIO(body), _WIRE, None)
+    except (EOFError, ValueError, IndexError, KeyError) as error:
+        raise InvalidEvent(f"{len(message)} bytes on topic {TOPIC!r} are not a snapshot: {error}") from error
+    return record  # type: ignore[no-any-return]
 
 
 def _by_row(block: bytes, dtype: type[np.generic], n: int) -> NDArray[Any]:

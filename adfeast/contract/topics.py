@@ -23,6 +23,9 @@ class Topic:
     configs: dict[str, str] = field(default_factory=dict)
 
 
+DEAD_LETTERS = Topic(1, {"max.message.bytes": str(DEAD_LETTER_BYTES)})
+
+
 def features_topic(view: str) -> str:
     """Where the values of a stream view go."""
     return f"features.{view}"
@@ -41,8 +44,8 @@ def dead_letter_topic(topic: str) -> str:
 def fixed_topics() -> dict[str, Topic]:
     """The topics that no definition is needed for: the snapshots and their dead letters."""
     return {
-        SNAPSHOTS: Topic(EVENT_PARTITIONS, _of_bytes(SNAPSHOT_BYTES)),
-        dead_letter_topic(SNAPSHOTS): _dead_letters(),
+        SNAPSHOTS: Topic(EVENT_PARTITIONS, {"max.message.bytes": str(SNAPSHOT_BYTES)}),
+        dead_letter_topic(SNAPSHOTS): DEAD_LETTERS,
     }
 
 
@@ -50,16 +53,8 @@ def topics(definitions: Definitions) -> dict[str, Topic]:
     """Every topic that the programs read and write, by name."""
     found = fixed_topics()
     for topic in definitions.events:
-        found |= {topic: Topic(EVENT_PARTITIONS), dead_letter_topic(topic): _dead_letters()}
+        found |= {topic: Topic(EVENT_PARTITIONS), dead_letter_topic(topic): DEAD_LETTERS}
     for view in (v.name for v in definitions.views.values() if v.kind == "stream"):
         values = features_topic(view)
-        found |= {values: Topic(1), late_topic(view): Topic(1), dead_letter_topic(values): _dead_letters()}
+        found |= {values: Topic(1), late_topic(view): Topic(1), dead_letter_topic(values): DEAD_LETTERS}
     return found
-
-
-def _dead_letters() -> Topic:
-    return Topic(1, _of_bytes(DEAD_LETTER_BYTES))
-
-
-def _of_bytes(most: int) -> dict[str, str]:
-    return {"max.message.bytes": str(most)}

@@ -6,6 +6,7 @@ Features of a view stand sorted by name, because Feast keeps a stream view's fea
 
 from __future__ import annotations
 
+import hashlib
 import importlib.machinery
 import importlib.util
 import json
@@ -15,12 +16,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
+
 from adfeast.contract.definitions import Aggregation, Definitions, Feature, Service, Table, View
 from adfeast.contract.signature import TENSORS
+from adfeast.database import engine
 from adfeast.errors import DefinitionError
 from adfeast.settings import Settings
 
+LEASE = "definitions"  # of the ledger: held by whoever changes what is applied, or must not see it change
 TIERS = ("redis", "dynamodb")
+TABLES = {
+    "entities": "entity_proto",
+    "data_sources": "data_source_proto",
+    "feature_views": "feature_view_proto",
+    "stream_feature_views": "feature_view_proto",
+    "feature_services": "feature_service_proto",
+}
+Protos = dict[str, dict[str, bytes]]
+"""Table of the SQL registry to name to serialized proto."""
 VALUE_TYPES = {
     "STRING": "string",
     "INT32": "int64",
@@ -32,42 +47,58 @@ VALUE_TYPES = {
 }
 
 
+def registry_digest(settings: Settings) -> str:
+    """Changes whenever anything that is applied changes; two equal ones a moment apart mean that no apply is at work.
+
+    Raises:
+        DefinitionError: there is no registry.
+    """
+    found = hashlib.sha256()
+    for kind, protos in sorted(_read(settings).items()):
+        found.update(kind.encode())
+        for proto in sorted(protos.values()):
+            found.update(hashlib.sha256(proto).digest())
+    return found.hexdigest()
+
+
 def load_definitions(settings: Settings) -> Definitions:
     """Reads what `feast apply` wrote.
 
     Raises:
         DefinitionError: the registry is empty, or a view or feature lacks a tag; the message names it.
     """
-    from sqlalchemy import create_engine, text
-    from sqlalchemy.exc import OperationalError
+    protos = _read(settings)
+    if not protos["feature_services"]:
+        raise DefinitionError(f"the registry {settings.registry_url} has no feature service: run `feast apply`")
+    return parse(settings.project, protos)
 
-    engine = create_engine(settings.registry_url)
 
-    def rows(table: str, column: str) -> list[bytes]:
-        with engine.connect() as connection:
-            query = text(f"SELECT {column} FROM {table} WHERE project_id = :p")  # noqa: S608 (constants)
-            return [bytes(r[0]) for r in connection.execute(query, {"p": settings.project})]
-
+def _read(settings: Settings) -> Protos:
     try:
-        raw = {
-            "entities": rows("entities", "entity_proto"),
-            "data_sources": rows("data_sources", "data_source_proto"),
-            "feature_views": rows("feature_views", "feature_view_proto"),
-            "stream_feature_views": rows("stream_feature_views", "feature_view_proto"),
-            "feature_services": rows("feature_services", "feature_service_proto"),
-        }
+        return read_protos(engine(settings.registry_url), settings.project)
     except OperationalError as error:
         raise DefinitionError(
             f"no Feast registry at {settings.registry_url}: run `feast apply` in feature_repo/"
         ) from error
-    finally:
-        engine.dispose()
-    if not raw["feature_services"]:
-        raise DefinitionError(f"the registry {settings.registry_url} has no feature service: run `feast apply`")
-    return _parse(settings.project, raw)
 
 
-def _parse(project: str, raw: dict[str, list[bytes]]) -> Definitions:
+def read_protos(registry: Engine, project: str) -> Protos:
+    """Everything that is applied, as Feast stores it."""
+    found: Protos = {}
+    with registry.connect() as connection:
+        for table, column in TABLES.items():
+            name = column.replace("_proto", "_name")
+            query = text(f"SELECT {name}, {column} FROM {table} WHERE project_id = :p")  # noqa: S608 (constants)
+            found[table] = {str(n): bytes(proto) for n, proto in connection.execute(query, {"p": project})}
+    return found
+
+
+def parse(project: str, raw: Protos) -> Definitions:
+    """Definitions from protos, whether they are applied or only wanted.
+
+    Raises:
+        DefinitionError: a view or feature lacks a tag; the message names it.
+    """
     with feast_protos():
         from feast.protos.feast.core.DataSource_pb2 import DataSource
         from feast.protos.feast.core.Entity_pb2 import Entity
@@ -76,25 +107,25 @@ def _parse(project: str, raw: dict[str, list[bytes]]) -> Definitions:
         from feast.protos.feast.core.StreamFeatureView_pb2 import StreamFeatureView
 
     # Feast adds an entity of its own, named with underscores, for views without one.
-    declared = [e.spec for e in map(Entity.FromString, raw["entities"]) if not e.spec.name.startswith("__")]
+    declared = [e.spec for e in map(Entity.FromString, raw["entities"].values()) if not e.spec.name.startswith("__")]
     entities = {spec.name: spec.join_key for spec in declared}
-    sources = [DataSource.FromString(b) for b in raw["data_sources"]]
+    sources = [DataSource.FromString(b) for b in raw["data_sources"].values()]
     views: dict[str, View] = {}
     events = {
         s.kafka_options.topic: json.loads(s.kafka_options.message_format.avro_format.schema_json)
         for s in sources
         if s.type == DataSource.STREAM_KAFKA and dict(s.tags).get("kind") == "events"
     }
-    for data in raw["feature_views"]:
+    for data in raw["feature_views"].values():
         spec = FeatureView.FromString(data).spec
         views[spec.name] = _view(spec, "batch", entities)
-    for data in raw["stream_feature_views"]:
+    for data in raw["stream_feature_views"].values():
         spec = StreamFeatureView.FromString(data).spec
         view = views[spec.name] = _view(spec, "stream", entities)
         if view.topic not in events:
             raise DefinitionError(f"view {view.name!r} reads {view.topic!r}, which no event_source declares")
     services = {}
-    for data in raw["feature_services"]:
+    for data in raw["feature_services"].values():
         spec = FeatureService.FromString(data).spec
         taken = tuple((p.feature_view_name, tuple(c.name for c in p.feature_columns)) for p in spec.features)
         services[spec.name] = Service(spec.name, taken, dict(spec.tags).get("request_source", ""))

@@ -14,20 +14,25 @@ from typing import Any
 
 from feast import Entity, FeatureView, RepoConfig, utils
 from feast.infra.online_stores.online_store import OnlineStore
-from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
+from feast.infra.online_stores.redis import RedisOnlineStoreConfig
 from feast.infra.supported_async_methods import SupportedAsyncMethods
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field, StrictStr
 
+from adfeast.feast_ext import guard, quiet
 from adfeast.feast_ext.dynamodb import DynamoDBTierOnlineStore, DynamoDBTierOnlineStoreConfig
 from adfeast.feast_ext.errors import TierError
+from adfeast.feast_ext.redis import RedisTierOnlineStore
 from adfeast.settings import Settings, load_settings
 
 Rows = list[tuple[datetime | None, dict[str, Value] | None]]
 Written = list[tuple[EntityKey, dict[str, Value], datetime, datetime | None]]
 READ_THREADS = 8
+# Feast imports this module for every command with our feature_store.yaml.
+guard.install()
+quiet.install()
 
 
 def redis_config(settings: Settings) -> RedisOnlineStoreConfig:
@@ -58,7 +63,7 @@ class TwoTierOnlineStore(OnlineStore):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self._stores: dict[str, OnlineStore] = {"redis": RedisOnlineStore(), "dynamodb": DynamoDBTierOnlineStore()}
+        self._stores: dict[str, OnlineStore] = {"redis": RedisTierOnlineStore(), "dynamodb": DynamoDBTierOnlineStore()}
         self._pool = ThreadPoolExecutor(READ_THREADS, "feast-read")
 
     @property
@@ -153,20 +158,19 @@ class TwoTierOnlineStore(OnlineStore):  # type: ignore[misc]
         entities_to_keep: Sequence[Entity],
         partial: bool,
     ) -> None:
-        """Makes and drops the tables of both tiers."""
-        kept = {v.name: self.tier(v) for v in tables_to_keep}  # refuses a bad tier before anything is changed
+        """Makes the tables that are missing.
+
+        Nothing is dropped: a view that is no longer defined may still be read, by servers that have not followed yet
+        and by loaded models. `adfeast gc` takes away what nobody reads. (Feast would drop the DynamoDB table, and scan
+        all of Redis.)
+        """
+        kept = {v.name: self.tier(v) for v in tables_to_keep}  # refuses a bad tier before anything is made
         for tier, store in self._stores.items():
-            store.update(
-                self._config(config, tier),
-                [v for v in tables_to_delete if v.tags.get("tier") == tier],
-                [v for v in tables_to_keep if kept[v.name] == tier],
-                entities_to_delete,
-                entities_to_keep,
-                partial,
-            )
+            mine = [v for v in tables_to_keep if kept[v.name] == tier]
+            store.update(self._config(config, tier), [], mine, [], entities_to_keep, partial)
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
-        """Drops the rows of both tiers."""
+        """Drops the rows of both tiers: only `feast teardown` does that."""
         for tier, store in self._stores.items():
             store.teardown(self._config(config, tier), [v for v in tables if v.tags.get("tier") == tier], entities)
 

@@ -35,6 +35,10 @@ class RowCache:
     def __len__(self) -> int:
         return len(self._slots)
 
+    def keys(self) -> list[str]:
+        """Entity ids of the rows that are kept."""
+        return list(self._slots)
+
     def find(self, keys: Sequence[str], now_ms: int) -> NDArray[np.intp]:
         """Position of each key's row in `rows`, -1 where it must be read. Valid until the next await."""
         get = self._slots.get

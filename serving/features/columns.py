@@ -1,10 +1,14 @@
-"""Feature rows as columns: decoding of both tiers, the maximum age of a view, and the model's tensors.
+"""Feature rows as columns: decoding of both tiers, the maximum age of a view, and the contract's tensors.
+
+A value is judged by itself: one that cannot be read is missing for its feature, and the others are served.
 
 No Python object is made per row and feature beyond the stored bytes themselves and a memo lookup.
 """
 
 from __future__ import annotations
 
+import binascii
+import logging
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,21 +19,24 @@ from numpy.typing import NDArray
 
 from adfeast.contract.ids import MISSING_ID
 from adfeast.contract.signature import AD, DTYPES, TENSORS, Role
-from adfeast.contract.snapshots import Status, Tensors
+from adfeast.contract.tensors import Columns, Status, Tensors
 from serving.features.plan import Block, Plan
 from serving.features.values import ABSENT_ID, ValueDecoder
 
-Positions = NDArray[np.intp] | slice | list[int]
+log = logging.getLogger(__name__)
+
+Positions = Columns | list[int]
 ROLES: tuple[Role, ...] = tuple(TENSORS)
-_EMPTY: dict[Role, float] = {"sparse": MISSING_ID, "list": MISSING_ID, "embedding": 0.0}
+_MISSING: dict[Role, float] = {"dense": np.nan, "sparse": MISSING_ID, "list": MISSING_ID, "embedding": 0.0}
+AHEAD_MS = 60_000  # a row later than the clock by more is no news of the present, however fresh it looks
 
 
 class Rows:
     """n rows of one block.
 
     Attributes:
-        arrays: for each role, [n, columns of the block], dtype as in the model's tensor.
-        absent: bool [n, inputs]: nothing is stored; the arrays hold anything there until `settle`.
+        arrays: for each role, [n, columns of the block], dtype as in the contract's tensor.
+        absent: bool [n, features]: nothing is stored; the arrays hold anything there until `settle`.
         times: int64 [n, views], milliseconds since 1970 of the row of each view, 0 where there is none.
     """
 
@@ -54,11 +61,11 @@ def decode_redis(block: Block, values: Sequence[bytes | None], n: int, decoder: 
     rows, step = Rows(block, n), len(block.fields)
     for k, slot in enumerate(block.slots):
         column = values[k::step]
-        array = rows.arrays[slot.input.role]
-        if slot.input.role == "dense":
+        array = rows.arrays[slot.feature.role]
+        if slot.feature.role == "dense":
             array[:, slot.offset] = found = np.fromiter(map(decoder.number.__getitem__, column), np.float32, n)
             rows.absent[:, k] = np.isnan(found)
-        elif slot.input.role == "sparse":
+        elif slot.feature.role == "sparse":
             array[:, slot.offset] = found = np.fromiter(map(decoder.identity.__getitem__, column), np.int64, n)
             rows.absent[:, k] = found == ABSENT_ID
         else:
@@ -82,55 +89,61 @@ def decode_dynamodb(
             item = found.get(entity_id)
             if item is None:
                 continue
-            rows.times[i, j] = decoder.iso_ms[item["event_ts"]["S"]]
-            stored = item["values"]["M"]
-            for k, slot in by_view[j]:
-                value = stored.get(slot.input.name)
-                if value is not None:
-                    rows.absent[i, k] = not _one(slot, rows.arrays[slot.input.role][i], b64decode(value["B"]), decoder)
+            try:
+                rows.times[i, j] = decoder.iso_ms[item["event_ts"]["S"]]
+                stored = item["values"]["M"]
+                values = [
+                    (k, s, b64decode(stored[s.feature.name]["B"])) for k, s in by_view[j] if s.feature.name in stored
+                ]
+            except (KeyError, TypeError, ValueError, binascii.Error) as error:
+                rows.times[i, j] = 0
+                decoder.complain(table, f"row {entity_id} is none of Feast's ({error!r}): its values are missing")
+                continue
+            for k, slot, data in values:
+                rows.absent[i, k] = not _one(slot, rows.arrays[slot.feature.role][i], data, decoder)
     return rows
 
 
 def _one(slot: Any, row: NDArray[Any], data: bytes, decoder: ValueDecoder) -> bool:
-    if slot.input.role == "dense":
+    if slot.feature.role == "dense":
         number = row[slot.offset] = decoder.number[data]
         return number == number  # NaN stands for none
-    if slot.input.role == "sparse":
+    if slot.feature.role == "sparse":
         row[slot.offset] = decoder.identity[data]
         return decoder.identity[data] != ABSENT_ID
     return _wide(slot, row, data, decoder)
 
 
 def _wide(slot: Any, row: NDArray[Any], data: bytes | None, decoder: ValueDecoder) -> bool:
-    out = row[slot.offset : slot.offset + slot.input.width]
-    if slot.input.role == "list":
-        return decoder.ids(data, out)
-    return decoder.embedding(data, out, slot.input.name)
+    out = row[slot.offset : slot.offset + slot.feature.width]
+    if slot.feature.role == "list":
+        return decoder.ids(data, out, slot.feature.name)
+    return decoder.embedding(data, out, slot.feature.name)
 
 
-def settle(block: Block, rows: Rows, now_ms: int) -> NDArray[np.uint8]:
-    """Puts the default in the place of what is absent or older than its view allows at `now_ms`, in place.
+def settle(block: Block, rows: Rows, at_ms: int, clock_ms: int) -> NDArray[np.uint8]:
+    """Blanks, in place, what is absent, older than its view allows at `at_ms`, or later than the clock.
 
     Returns:
-        uint8 [n, inputs], a `Status` each.
+        uint8 [n, features], a `Status` each.
     """
     status = np.full(rows.absent.shape, Status.PRESENT, np.uint8)
-    old = now_ms - rows.times > block.max_age_ms
+    old = (at_ms - rows.times > block.max_age_ms) | (rows.times > clock_ms + AHEAD_MS)
     if old.any():
-        status[old[:, block.view_of_input]] = Status.OUTSIDE_MAX_AGE
+        status[old[:, block.view_of_feature]] = Status.OUTSIDE_MAX_AGE
     status[rows.absent] = Status.NOT_FOUND
     gone = status != Status.PRESENT
     if gone.any():
         for role, array in rows.arrays.items():
             if array.shape[1]:
-                instead = block.defaults if role == "dense" else np.array(_EMPTY[role], array.dtype)
-                np.copyto(array, instead, where=gone[:, block.input_of_column[role]])
+                blank = np.array(_MISSING[role], array.dtype)
+                np.copyto(array, blank, where=gone[:, block.feature_of_column[role]])
     return status
 
 
 @dataclass(frozen=True)
 class Features:
-    """What a request is scored with; B candidates. Shapes and orders as in `adfeast.contract.snapshots.Snapshot`."""
+    """What is known of a request; B candidates. Shapes and orders as in `adfeast.contract.snapshots.Snapshot`."""
 
     tensors: Tensors
     shared_status: NDArray[np.uint8]
@@ -149,14 +162,14 @@ class Features:
         return np.flatnonzero(~self.ad_times.any(axis=1)).tolist()
 
 
-def assemble(plan: Plan, parts: Sequence[tuple[str, Block, Rows]], n: int, now_ms: int) -> Features:
-    """The model's inputs from the rows of every block (1 row for user and request, n for ads)."""
-    tensors = {role: np.empty((n, plan.signature.width(role)), DTYPES[role]) for role in ROLES}
-    status = np.empty((1, plan.shared_inputs), np.uint8), np.empty((n, plan.ad_inputs), np.uint8)
+def assemble(plan: Plan, parts: Sequence[tuple[str, Block, Rows]], n: int, at_ms: int, clock_ms: int) -> Features:
+    """The contract's values from the rows of every block (1 row for user and request, n for ads)."""
+    tensors = {role: np.empty((n, plan.contract.width(role)), DTYPES[role]) for role in ROLES}
+    status = np.empty((1, plan.shared_features), np.uint8), np.empty((n, plan.ad_features), np.uint8)
     times = np.zeros((1, plan.shared_views), np.int64), np.zeros((n, plan.ad_views), np.int64)
     for source, block, rows in parts:
         side = source == AD
-        status[side][:, block.statuses] = settle(block, rows, now_ms)
+        status[side][:, block.statuses] = settle(block, rows, at_ms, clock_ms)
         if block.views:
             times[side][:, block.times] = rows.times
         for role, array in rows.arrays.items():

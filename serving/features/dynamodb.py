@@ -1,6 +1,8 @@
 """The DynamoDB tier: the rows of all batch views in as few BatchGetItem calls as the service allows, at once.
 
-Feast never looks at `UnprocessedKeys`, so a throttled row would be a missing one; here it is asked for again.
+Feast never looks at `UnprocessedKeys`, so a throttled row would be a missing one; here it is asked for again. A table
+that is not there (a view applied a moment ago) is a table without rows: one such table refuses the whole call, so the
+others are asked without it, and it is looked for again a second later.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import asyncio
 import json
 import logging
 import random
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +27,7 @@ KEYS_A_CALL = 100  # the service's limit
 CONNECTIONS = 16  # the largest request asks for 100 batches; they must not crowd out the small ones at the server
 ATTEMPTS = 5
 FIRST_PAUSE_S = 0.02
+ABSENT_S = 1.0  # how long a table that is not there is not asked for
 _TARGET = "DynamoDB_20120810.BatchGetItem"
 _TRANSIENT = ("ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded")
 
@@ -41,6 +45,7 @@ class DynamoDBTier:
         self._http = HttpPool(url, CONNECTIONS)
         self._signer = Signer(self.credentials, settings.aws_region, "dynamodb", self._http.authority.decode())
         self._random = random_source or random.Random()
+        self._absent: dict[str, float] = {}  # table that is not there, and until when it is not asked for
 
     async def get(self, wanted: Sequence[tuple[str, str]]) -> Items:
         """Rows by table and entity id; what is not there is left out.
@@ -52,6 +57,9 @@ class DynamoDBTier:
             StoreUnavailable: DynamoDB is not reachable, refuses, or throttles for longer than the retries last.
         """
         items: Items = {}
+        if self._absent:
+            now = time.monotonic()
+            wanted = [w for w in wanted if self._absent.get(w[0], 0.0) < now]
         chunks = [wanted[i : i + KEYS_A_CALL] for i in range(0, len(wanted), KEYS_A_CALL)]
         if len(chunks) == 1:
             await self._get_chunk(chunks[0], items)
@@ -75,6 +83,9 @@ class DynamoDBTier:
             if response.status != 200:
                 if _transient(response):
                     continue
+                if b"ResourceNotFoundException" in response.body:
+                    await self._without_absent(tables, items)
+                    return
                 raise StoreUnavailable(f"DynamoDB refused a read of {', '.join(tables)}: {_reason(response)}")
             answer = json.loads(response.body)
             for table, rows in answer["Responses"].items():
@@ -87,6 +98,17 @@ class DynamoDBTier:
             f"DynamoDB left {left} of {len(wanted)} rows unread after {ATTEMPTS} attempts: "
             f"raise the read capacity of {', '.join(tables)}"
         )
+
+    async def _without_absent(self, tables: dict[str, Any], items: Items) -> None:
+        """Asks for each table by itself; one that is refused even so is not there."""
+        if len(tables) > 1:
+            for table, asked in tables.items():
+                await self._get_chunk([(table, key["entity_id"]["S"]) for key in asked["Keys"]], items)
+            return
+        (table,) = tables
+        if table not in self._absent:
+            log.error("DynamoDB has no table %r: its features are served as missing", table)
+        self._absent[table] = time.monotonic() + ABSENT_S
 
     async def _post(self, body: bytes) -> Response:
         headers = self._signer.headers(_TARGET, body)

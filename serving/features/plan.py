@@ -1,12 +1,13 @@
-"""Compiles a feature service, once, into what the reader needs per request: key bytes, field hashes, tables and the
-numpy columns each value goes to. The layouts are Feast's own, so that every tool of Feast reads the same rows.
+"""Compiles a contract, once, into what the reader needs per request: key bytes, field hashes, tables and the numpy
+columns each value goes to. The layouts are Feast's own, so that every tool of Feast reads the same rows.
 
 The views of one entity in one tier form a block. A block has small arrays of its own (`columns.Rows`) and knows which
-columns of the model's tensors, which statuses and which times they fill.
+columns of the contract's tensors, which statuses and which times they fill.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,20 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adfeast.contract.definitions import Definitions, View
-from adfeast.contract.signature import AD, REQUEST, TENSORS, USER, Input, Role, Signature
+from adfeast.contract.signature import AD, REQUEST, TENSORS, USER, Contract, Identity, Role
+from adfeast.contract.tensors import Columns, as_slice
 from adfeast.errors import DefinitionError
 from adfeast.feast_ext.online_layout import dynamodb_id, dynamodb_table, redis_field, redis_key, redis_time_field
 
 REDIS, DYNAMODB = "redis", "dynamodb"
 
-Index = slice | NDArray[np.intp]
-
 
 @dataclass(frozen=True)
 class Slot:
-    """Where one input stands in the arrays of its block: `width` columns from `offset` of its role's array."""
+    """Where one feature stands in the arrays of its block: `width` columns from `offset` of its role's array."""
 
-    input: Input
+    feature: Identity
     view: int
     offset: int
 
@@ -37,29 +37,27 @@ class Block:
     """The views of one entity in one tier, or the request's features (no views).
 
     Attributes:
-        slots: one an input, in the order in which its values are read.
-        view_of_input: [inputs] position in `views`.
-        columns: for each role, the block's columns in the model's tensor.
-        input_of_column: for each role, [columns] position in `slots`.
+        slots: one a feature, in the order in which its values are read.
+        view_of_feature: [features] position in `views`.
+        columns: for each role, the block's columns in the contract's tensor.
+        feature_of_column: for each role, [columns] position in `slots`.
         statuses, times: the block's positions among the statuses and times of its side (shared or ad).
         max_age_ms: int64 [views].
-        defaults: float32 [dense columns].
     """
 
     project: str
     views: tuple[View, ...]
     slots: tuple[Slot, ...]
-    view_of_input: NDArray[np.intp]
-    columns: dict[Role, Index]
-    input_of_column: dict[Role, NDArray[np.intp]]
-    statuses: Index
-    times: Index
+    view_of_feature: NDArray[np.intp]
+    columns: dict[Role, Columns]
+    feature_of_column: dict[Role, NDArray[np.intp]]
+    statuses: Columns
+    times: Columns
     max_age_ms: NDArray[np.int64]
-    defaults: NDArray[np.float32]
 
     def width(self, role: Role) -> int:
         """Columns of the block's array of a role."""
-        return len(self.input_of_column[role])
+        return len(self.feature_of_column[role])
 
     @property
     def _join_key(self) -> str:
@@ -77,7 +75,7 @@ class Block:
     @cached_property
     def fields(self) -> tuple[bytes, ...]:
         """Fields of Feast's Redis hash: one a slot, then the row time of each view."""
-        features = (redis_field(slot.input.view, slot.input.name) for slot in self.slots)
+        features = (redis_field(slot.feature.view, slot.feature.name) for slot in self.slots)
         return (*features, *(redis_time_field(view.name) for view in self.views))
 
     @cached_property
@@ -93,89 +91,76 @@ class Block:
 
 @dataclass(frozen=True)
 class Plan:
-    """A compiled feature service. `blocks` holds, for `(source, tier)`, what is read there; the request is its own."""
+    """A compiled contract. `blocks` holds, for `(source, tier)`, what is read there; the request is its own."""
 
-    signature: Signature
+    contract: Contract
     blocks: dict[tuple[str, str], Block]
     request: Block
-    shared_inputs: int
-    ad_inputs: int
+    shared_features: int
+    ad_features: int
     shared_views: int
     ad_views: int
 
     def block(self, source: str, tier: str) -> Block | None:
-        """None when the service has no view of this entity in this tier."""
+        """None when the contract has no view of this entity in this tier."""
         return self.blocks.get((source, tier))
 
 
-def compile_plan(definitions: Definitions, service: str) -> Plan:
-    """Works out every position of a feature service.
+def compile_plan(definitions: Definitions, contract: Contract) -> Plan:
+    """Works out every position of a contract, whose features may come from any view that is defined.
 
     Raises:
-        DefinitionError: a view of another entity than user and ad, of an unknown tier, or a request feature that is
-            not one number, id or text.
+        DefinitionError: a feature is not made as the contract says, a view of another entity than user and ad, of an
+            unknown tier, or a request feature that is not one number, id or text.
     """
-    signature = definitions.signature(service)
-    views = definitions.service_views(service)
+    if lacking := definitions.missing(contract):
+        raise DefinitionError(f"the definitions do not make what is to be read: {'; '.join(lacking)}")
+    views = [definitions.views[name] for name in dict.fromkeys(i.view for i in contract.inputs if i.source != REQUEST)]
     for view in views:
         if view.entity not in (USER, AD) or view.tier not in (REDIS, DYNAMODB):
             raise DefinitionError(
-                f"view {view.name!r} (entity {view.entity!r}, tier {view.tier!r}) cannot be served in {service!r}: "
+                f"view {view.name!r} (entity {view.entity!r}, tier {view.tier!r}) cannot be served: "
                 f"the entity must be {USER} or {AD}, the tier {REDIS} or {DYNAMODB}"
             )
-    for i in signature.inputs:
+    for i in contract.inputs:
         if i.source == REQUEST and i.role not in ("dense", "sparse"):
             raise DefinitionError(f"request feature {i.name!r} has role {i.role!r}; a caller can give dense and sparse")
     blocks = {}
     for source in (USER, AD):
         for tier in (REDIS, DYNAMODB):
-            chosen = tuple(v for v in views if (v.entity, v.tier) == (source, tier) and v.features)
+            chosen = tuple(v for v in views if (v.entity, v.tier) == (source, tier))
             if chosen:
-                blocks[source, tier] = _block(definitions.project, signature, views, chosen, source)
+                blocks[source, tier] = _block(definitions.project, contract, views, chosen, source)
     return Plan(
-        signature=signature,
+        contract=contract,
         blocks=blocks,
-        request=_block(definitions.project, signature, views, (), REQUEST),
-        shared_inputs=sum(i.source != AD for i in signature.inputs),
-        ad_inputs=sum(i.source == AD for i in signature.inputs),
+        request=_block(definitions.project, contract, views, (), REQUEST),
+        shared_features=sum(i.source != AD for i in contract.inputs),
+        ad_features=sum(i.source == AD for i in contract.inputs),
         shared_views=sum(v.entity != AD for v in views),
         ad_views=sum(v.entity == AD for v in views),
     )
 
 
-def _block(project: str, signature: Signature, views: tuple[View, ...], chosen: tuple[View, ...], source: str) -> Block:
+def _block(project: str, contract: Contract, views: Sequence[View], chosen: tuple[View, ...], source: str) -> Block:
     names = [v.name for v in chosen]
-    inputs = [i for i in signature.inputs if i.source == source and (not chosen or i.view in names)]
-    starts: dict[str, int] = {}
-    for role in TENSORS:
-        at = 0
-        for i in signature.role(role):
-            starts[i.name] = at
-            at += i.width
+    features = [i for i in contract.inputs if i.source == source and (not chosen or i.view in names)]
     slots, columns, owners = [], {r: [] for r in TENSORS}, {r: [] for r in TENSORS}  # type: ignore[var-annotated]
-    for position, i in enumerate(inputs):
+    for position, i in enumerate(features):
         slots.append(Slot(i, names.index(i.view) if chosen else 0, len(columns[i.role])))
-        columns[i.role] += range(starts[i.name], starts[i.name] + i.width)
+        start = contract.starts[i.view, i.name]
+        columns[i.role] += range(start, start + i.width)
         owners[i.role] += [position] * i.width
-    side = [i.name for i in signature.inputs if (i.source == AD) == (source == AD)]
+    side = [(i.view, i.name) for i in contract.inputs if (i.source == AD) == (source == AD)]
     side_views = [v.name for v in views if (v.entity == AD) == (source == AD)]
     return Block(
         project=project,
         views=chosen,
         slots=tuple(slots),
-        view_of_input=np.array([s.view for s in slots], np.intp),
-        columns={role: _index(found) for role, found in columns.items()},
-        input_of_column={role: np.array(found, np.intp) for role, found in owners.items()},
-        statuses=_index([side.index(i.name) for i in inputs]),
-        times=_index([side_views.index(name) for name in names]),
+        view_of_feature=np.array([s.view for s in slots], np.intp),
+        columns={role: as_slice(found) for role, found in columns.items()},
+        feature_of_column={role: np.array(found, np.intp) for role, found in owners.items()},
+        statuses=as_slice([side.index((i.view, i.name)) for i in features]),
+        times=as_slice([side_views.index(name) for name in names]),
         max_age_ms=np.array([v.max_age_s * 1000 for v in chosen], np.int64),
-        defaults=np.array([i.default for i in inputs if i.role == "dense"], np.float32),
     )
-
-
-def _index(positions: list[int]) -> Index:
-    """A slice where the positions follow each other: numpy then copies blocks instead of single columns."""
-    if positions == list(range(positions[0], positions[0] + len(positions))) if positions else True:
-        start = positions[0] if positions else 0
-        return slice(start, start + len(positions))
-    return np.array(positions, np.intp)

@@ -1,4 +1,7 @@
-"""Reads the features of one request from both tiers at once, into columns."""
+"""Reads the features of one request from both tiers at once, into columns.
+
+`Tiers` are the connections, which live as long as the process; a `FeatureReader` serves one plan and goes with it.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,31 @@ from adfeast.settings import Settings
 from serving.features.ad_rows import RowCache
 from serving.features.columns import Features, Rows, assemble, decode_dynamodb, decode_redis
 from serving.features.dynamodb import DynamoDBTier
+from serving.features.memory import MemoryDynamoDB, MemoryRedis
 from serving.features.plan import DYNAMODB, REDIS, Block, Plan
 from serving.features.redis import RedisTier
 from serving.features.values import Memo, ValueDecoder
 
+WARM_ADS = 500  # a call
+
+
+class Tiers:
+    """Connections to both tiers, and what decodes their values. Belongs to the event loop it is made in."""
+
+    def __init__(self, redis: RedisTier | MemoryRedis, dynamodb: DynamoDBTier | MemoryDynamoDB) -> None:
+        self.redis, self.dynamodb, self.decoder = redis, dynamodb, ValueDecoder()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.redis.close()
+        self.dynamodb.close()
+
 
 class FeatureReader:
-    """Serves one compiled feature service. Belongs to the event loop it is made in."""
+    """Serves one compiled contract."""
 
-    def __init__(self, plan: Plan, settings: Settings, clock: Clock) -> None:
-        self._plan, self._clock = plan, clock
-        self._decoder = ValueDecoder()
-        self._redis = RedisTier(settings.redis_host, settings.redis_port)
-        self._dynamodb = DynamoDBTier(settings)
+    def __init__(self, plan: Plan, tiers: Tiers, settings: Settings, clock: Clock) -> None:
+        self._plan, self._tiers, self._clock = plan, tiers, clock
         self._commands = {
             source: Memo(block.redis_command, settings.ad_cache_rows)
             for (source, tier), block in plan.blocks.items()
@@ -36,8 +51,24 @@ class FeatureReader:
             else None
         )
 
+    @property
+    def known_ads(self) -> list[str]:
+        """Ads whose rows are kept in memory."""
+        return self._cache.keys() if self._cache else []
+
+    async def warm(self, ad_ids: Sequence[str]) -> None:
+        """Reads the rows of ads into memory, off the request path.
+
+        Raises:
+            StoreUnavailable: the tier did not answer.
+        """
+        if self._cache is None or self._ad_block is None:
+            return
+        for start in range(0, len(ad_ids), WARM_ADS):
+            await self._ads(self._ad_block, self._cache, ad_ids[start : start + WARM_ADS], [])
+
     async def read(self, user_id: str, ad_ids: Sequence[str], request: Rows, at_ms: int) -> Features:
-        """The model's inputs for B candidates.
+        """The contract's values for B candidates.
 
         Args:
             ad_ids: the B candidates, each once.
@@ -53,7 +84,7 @@ class FeatureReader:
             if s in self._commands
             for key in keys
         ]
-        waiting = await self._redis.send(b"".join(commands), len(commands)) if commands else None
+        waiting = await self._tiers.redis.send(b"".join(commands), len(commands)) if commands else None
         try:
             parts = await self._read_dynamodb(user_id, ad_ids)
         except BaseException:
@@ -61,9 +92,9 @@ class FeatureReader:
                 waiting.add_done_callback(_forget)
             raise
         if waiting is not None:
-            parts += self._decode_redis(await self._redis.receive(waiting), len(ad_ids))
+            parts += self._decode_redis(await self._tiers.redis.receive(waiting), len(ad_ids))
         parts.append((REQUEST, self._plan.request, request))
-        return assemble(self._plan, parts, len(ad_ids), at_ms)
+        return assemble(self._plan, parts, len(ad_ids), at_ms, self._clock.now_ms())
 
     def _decode_redis(self, values: list[bytes | None], n: int) -> list[tuple[str, Block, Rows]]:
         parts, at = [], 0
@@ -71,40 +102,39 @@ class FeatureReader:
             block = self._plan.block(source, REDIS)
             if block is not None:
                 size = rows * len(block.fields)
-                parts.append((source, block, decode_redis(block, values[at : at + size], rows, self._decoder)))
+                parts.append((source, block, decode_redis(block, values[at : at + size], rows, self._tiers.decoder)))
                 at += size
         return parts
 
     async def _read_dynamodb(self, user_id: str, ad_ids: Sequence[str]) -> list[tuple[str, Block, Rows]]:
-        user, ad, cache, now = self._plan.block(USER, DYNAMODB), self._ad_block, self._cache, self._clock.now_ms()
+        user = self._plan.block(USER, DYNAMODB)
         parts: list[tuple[str, Block, Rows]] = []
         wanted: list[tuple[str, str]] = []
         if user is not None:
             user_entity = user.entity_id(user_id)
             wanted += [(table, user_entity) for table in user.tables]
-        if ad is not None and cache is not None:
-            ads, missing = cache.take(ad_ids, now)
-            missing_keys = [ad.entity_id(ad_ids[i]) for i in missing]
-            wanted += [(table, key) for table in ad.tables for key in missing_keys]
-        items = await self._dynamodb.get(wanted)
+        if self._ad_block is not None and self._cache is not None:
+            ads, items = await self._ads(self._ad_block, self._cache, ad_ids, wanted)
+            parts.append((AD, self._ad_block, ads))
+        else:
+            items = await self._tiers.dynamodb.get(wanted)
         if user is not None:
-            parts.append((USER, user, decode_dynamodb(user, items, [user_entity], self._decoder)))
-        if ad is not None and cache is not None:
-            if missing:
-                fresh = decode_dynamodb(ad, items, missing_keys, self._decoder)
-                ads.copy_from(missing, fresh, slice(None))
-                cache.put([ad_ids[i] for i in missing], fresh, now)
-            parts.append((AD, ad, ads))
+            parts.append((USER, user, decode_dynamodb(user, items, [user_entity], self._tiers.decoder)))
         return parts
 
-    async def keep_fresh(self) -> None:
-        """Runs until cancelled: renews credentials off the request path."""
-        await self._dynamodb.credentials.keep_fresh()
-
-    def close(self) -> None:
-        """Closes the connections."""
-        self._redis.close()
-        self._dynamodb.close()
+    async def _ads(
+        self, block: Block, cache: RowCache, ad_ids: Sequence[str], besides: list[tuple[str, str]]
+    ) -> tuple[Rows, dict[str, dict[str, object]]]:
+        """Rows of ads, from memory where it has them; and the items of what is asked for besides."""
+        now = self._clock.now_ms()
+        ads, missing = cache.take(ad_ids, now)
+        keys = [block.entity_id(ad_ids[i]) for i in missing]
+        items = await self._tiers.dynamodb.get([*besides, *((t, key) for t in block.tables for key in keys)])
+        if missing:
+            fresh = decode_dynamodb(block, items, keys, self._tiers.decoder)
+            ads.copy_from(missing, fresh, slice(None))
+            cache.put([ad_ids[i] for i in missing], fresh, now)
+        return ads, items
 
 
 def _forget(answers: asyncio.Future[list[bytes | None]]) -> None:

@@ -42,7 +42,8 @@ class Memo(dict[K, V], Generic[K, V]):
 
 
 class ValueDecoder:
-    """Decodes stored values; `None` and the empty proto stand for no value.
+    """Decodes stored values; `None` and the empty proto stand for no value, and so does what cannot be read: bytes that
+    are no proto, or a value of another type than its feature has today. Each kind of fault is logged once.
 
     Attributes:
         number: bytes to float, NaN for none and for what no float32 can hold.
@@ -59,38 +60,49 @@ class ValueDecoder:
         self.identity: Memo[bytes | None, int] = Memo(self._identity)
         self.time_ms: Memo[bytes | None, int] = Memo(self._time_ms)
         self.iso_ms: Memo[str, int] = Memo(_iso_ms)
-        self._complained: set[str] = set()
+        self._complained: set[tuple[str, str]] = set()
 
-    def ids(self, data: bytes | None, out: NDArray[np.int64]) -> bool:
+    def complain(self, what: str, problem: str) -> None:
+        """Logs a fault of stored data, once for each thing it was found in and each kind."""
+        kind = problem.split("(", 1)[0]
+        if (what, kind) not in self._complained:
+            self._complained.add((what, kind))
+            log.error("%s: %s", what, problem)
+
+    def ids(self, data: bytes | None, out: NDArray[np.int64], name: str) -> bool:
         """Writes a list of ids, cut to the length of `out` and padded with -1; False when there is none."""
         if not data:
             return False
-        stored = self._value.FromString(data).int64_list_val.val[: len(out)]
+        found = self._parse(data)
+        if found is None:
+            return False
+        if not hasattr(found, "val") or (len(found.val) and not isinstance(found.val[0], int)):
+            self.complain(name, f"a stored value is no list of ids (but {type(found).__name__}): served as missing")
+            return False
+        stored = found.val[: len(out)]
         out[:] = MISSING_ID
         out[: len(stored)] = stored
         return True
 
     def embedding(self, data: bytes | None, out: NDArray[np.float32], name: str) -> bool:
-        """Writes an embedding; False when there is none, or none of this length (then said once in the log)."""
+        """Writes an embedding; False when there is none, none of this length, or one that is not finite."""
         if not data:
             return False
         size = 4 * len(out)
         # A packed float list ends with its little-endian floats: no Python object a number.
         if len(data) > size and data[:-size] == self._float_list_head(size):
             out[:] = np.frombuffer(data, "<f4", offset=len(data) - size)
-            return True
-        stored = self._value.FromString(data).float_list_val.val
-        if len(stored) != len(out):
-            if name not in self._complained:
-                self._complained.add(name)
-                log.error(
-                    "%r is declared with dim=%d, but a stored one has %d: served as missing",
-                    name,
-                    len(out),
-                    len(stored),
+        else:
+            stored = getattr(self._parse(data), "val", ())
+            if len(stored) != len(out):
+                self.complain(
+                    name, f"is declared with dim={len(out)} (a stored one has {len(stored)}): served as missing"
                 )
+                return False
+            out[:] = stored
+        if not np.isfinite(out).all():
+            self.complain(name, "a stored embedding is not finite: served as missing")
             return False
-        out[:] = stored
         return True
 
     @staticmethod
@@ -101,23 +113,45 @@ class ValueDecoder:
     def _parse(self, data: bytes | None) -> Any:
         if not data:
             return None
-        value = self._value.FromString(data)
+        try:
+            value = self._value.FromString(data)
+        except self._broken as error:
+            self.complain("a stored value", f"is not Feast's proto ({error}): served as missing")
+            return None
         kind = value.WhichOneof("val")
         return None if kind in (None, "null_val") else getattr(value, kind)
 
+    @property
+    def _broken(self) -> Any:
+        return importlib.import_module("google.protobuf.message").DecodeError
+
     def _number(self, data: bytes | None) -> float:
         value = self._parse(data)
+        if value is None:
+            return math.nan
+        if not isinstance(value, int | float):
+            self.complain("a stored value", f"is no number (but {type(value).__name__}): served as missing")
+            return math.nan
         # `not <=` also catches a stored NaN.
-        return math.nan if value is None or not abs(value) <= FLOAT32_MAX else float(value)
+        return math.nan if not abs(value) <= FLOAT32_MAX else float(value)
 
     def _identity(self, data: bytes | None) -> int:
         value = self._parse(data)
         if value is None:
             return ABSENT_ID
-        return hash_id(value) if isinstance(value, str) else int(value)
+        if isinstance(value, str):
+            return hash_id(value)
+        if not isinstance(value, int):
+            self.complain("a stored value", f"is no id (but {type(value).__name__}): served as missing")
+            return ABSENT_ID
+        return int(value)
 
     def _time_ms(self, data: bytes | None) -> int:
-        return int(self._timestamp.FromString(data).ToMilliseconds()) if data else 0
+        try:
+            return int(self._timestamp.FromString(data).ToMilliseconds()) if data else 0
+        except self._broken as error:
+            self.complain("a stored row time", f"is no Timestamp ({error}): its row is served as too old")
+            return 0
 
 
 def _varint(n: int) -> bytes:

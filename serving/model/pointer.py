@@ -1,112 +1,83 @@
-"""Which model answers: follows MLflow's word on production, off the request path.
-
-The registered model's tag `production` holds the Triton name to serve with, version and flavour; a deploy writes it
-last. The alias of the same name is for people and is not read here.
-
-A version is used once Triton has it ready and it was made for this server's signature. Until then, and when one is
-refused, the model before it keeps answering.
-"""
+"""Which model is to answer, and which are loaded: asked of MLflow and Triton, off the request path."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
 from adfeast.contract.model_names import PRODUCTION_TAG, REGISTERED_MODEL
-from adfeast.contract.signature import Signature
-from adfeast.errors import SignatureMismatch
 from adfeast.settings import Settings
 from serving.clients.http import HttpError, HttpPool
-from serving.errors import ModelUnavailable, NoModel
-from serving.model.triton import Model, describe
+from serving.errors import ModelUnavailable
+from serving.model.triton import Model, describe, loaded
 
-log = logging.getLogger(__name__)
 
-POLL_S = 1.0
+@dataclass(frozen=True)
+class Models:
+    """What was found out.
+
+    Attributes:
+        production: Triton name of the model that is to answer; empty when none is deployed.
+        loaded: the models that Triton has ready, by name.
+        problems: why a model that should be there is not.
+    """
+
+    production: str = ""
+    loaded: Mapping[str, Model] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
 
 
 class ModelPointer:
-    """Holds the current model.
+    """Asks; each model is described once and remembered while it stays loaded."""
 
-    Args:
-        changed: awaited with each model that becomes current.
-
-    Attributes:
-        refused: why the version that production points at is not used; empty if it is.
-    """
-
-    def __init__(
-        self, settings: Settings, signature: Signature, triton: HttpPool, changed: Callable[[Model], Awaitable[None]]
-    ) -> None:
-        self._signature, self._triton, self._changed = signature, triton, changed
+    def __init__(self, settings: Settings, triton: HttpPool) -> None:
+        self._triton = triton
         self._mlflow = HttpPool(settings.mlflow_url, connections=2, timeout_s=10.0)
         query = urlencode({"name": REGISTERED_MODEL})
         self._path = f"{urlsplit(settings.mlflow_url).path}/api/2.0/mlflow/registered-models/get?{query}"
-        self._model: Model | None = None
-        self.refused = ""
+        self._known: dict[str, Model] = {}
 
-    def current(self) -> Model:
-        """Raises: NoModel: none was ever usable."""
-        if self._model is None:
-            raise NoModel(
-                self.refused
-                or "no model is deployed: register one with `adfeast model register` and run `adfeast model deploy`"
-            )
-        return self._model
+    async def look(self) -> Models:
+        """What stands now.
 
-    @property
-    def name(self) -> str:
-        """Triton name of the current model, empty while there is none."""
-        return self._model.name if self._model else ""
+        Raises:
+            ModelUnavailable: MLflow or Triton does not say; nothing is known to have changed.
+        """
+        production, names = await self._production(), await loaded(self._triton)
+        problems = []
+        if production and production not in names:
+            problems.append(f"production is {production!r}, which Triton has not loaded: deploy it again")
+        found = {}
+        for name in names:
+            try:
+                found[name] = self._known.get(name) or await describe(self._triton, name)
+            except ModelUnavailable as error:
+                problems.append(str(error))
+        self._known = found
+        return Models(production, found, tuple(problems))
 
-    async def refresh(self) -> None:
-        """Looks once and switches if there is reason to."""
-        try:
-            name = await self._production() or ""
-            if not name or name == self.name:
-                self._refuse("")
-                return
-            model = await describe(self._triton, name)
-            self._signature.require(model.signature_hash, f"model {name!r}")
-        except (SignatureMismatch, ModelUnavailable) as error:
-            self._refuse(str(error))
-            return
-        self._model = model
-        self._refuse("")
-        log.info("serving %s", name)
-        await self._changed(model)
-
-    async def follow(self) -> None:
-        """Refreshes until cancelled."""
-        while True:
-            await asyncio.sleep(POLL_S)
-            await self.refresh()
-
-    async def _production(self) -> str | None:
-        """Triton name of what is production, None when nothing is.
+    async def _production(self) -> str:
+        """Triton name of the model that production points at, empty when there is none.
 
         Raises:
             ModelUnavailable: MLflow does not say.
         """
+        where = self._mlflow.authority.decode()
         try:
             answer = await self._mlflow.get(self._path)
         except (HttpError, TimeoutError) as error:
-            where = self._mlflow.authority.decode()
             raise ModelUnavailable(f"MLflow at {where} does not answer: {error or 'timeout'}") from error
         if answer.status == 404:
-            return None
+            return ""
         if answer.status != 200:
             raise ModelUnavailable(f"MLflow answers HTTP {answer.status}: {answer.body[:200].decode(errors='replace')}")
-        tags = json.loads(answer.body)["registered_model"].get("tags", [])
-        return next((t["value"] for t in tags if t["key"] == PRODUCTION_TAG), None)
-
-    def _refuse(self, reason: str) -> None:
-        if reason and reason != self.refused:  # once, not each second
-            log.error("%s; %s", reason, f"{self.name} keeps answering" if self._model else "no model answers yet")
-        self.refused = reason
+        try:
+            tags = json.loads(answer.body)["registered_model"].get("tags", [])
+            return next((str(t["value"]) for t in tags if t["key"] == PRODUCTION_TAG), "")
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelUnavailable(f"MLflow at {where} answers what is none of its answers: {error!r}") from error
 
     def close(self) -> None:
         """Closes the connections."""

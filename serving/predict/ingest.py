@@ -19,7 +19,7 @@ class EventLog:
     time; every consumer counts an event once by its id.
 
     Args:
-        schema: Avro schema of the topic, from the registry.
+        schema: Avro schema to write with: the newest that the running stream jobs can read.
         key_column: its value is the Kafka key, so that the events of one user stay in order.
 
     Raises:
@@ -29,6 +29,7 @@ class EventLog:
     def __init__(
         self, topic: str, schema: dict[str, Any], key_column: str, producer: KafkaProducer, clock: Clock
     ) -> None:
+        self.schema = schema
         self._topic, self._key, self._producer, self._clock = topic, key_column, producer, clock
         self._codec = EventCodec(topic, schema)
         if key_column not in self._codec.columns:

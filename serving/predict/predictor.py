@@ -1,63 +1,77 @@
-"""One Predict, from the message to the answer."""
+"""One Predict, from the message to the answer; its snapshot is published by whoever answers, whatever the route."""
 
 from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adfeast.contract.snapshots import Snapshot
-from serving.features.reader import FeatureReader
-from serving.model.pointer import ModelPointer
+from serving.errors import NoModel
+from serving.live import Live
 from serving.model.scorer import Scorer
-from serving.predict.request import RequestChecker
+from serving.predict.publisher import SnapshotPublisher
+from serving.predict.request import new_id
 from serving.proto import adfeast_pb2 as pb
 
 _SCORES_TAG = b"\x0a"  # field 1, length-delimited
 
 
 class Predictor:
-    """Scores auctions with the current model."""
+    """Scores auctions with whatever is live when each begins.
+
+    Args:
+        live: the value to serve with, None before there is one.
+        snapshot_first: hold each answer until Kafka has its snapshot.
+    """
 
     def __init__(
         self,
-        checker: RequestChecker,
-        reader: FeatureReader,
+        live: Callable[[], Live],
         scorer: Scorer,
-        pointer: ModelPointer,
-        service: str,
-        signature_hash: str,
+        publisher: SnapshotPublisher,
+        *,
+        snapshot_first: bool = False,
+        new_attempt: Callable[[], str] = new_id,
     ) -> None:
-        self._checker, self._reader, self._scorer, self._pointer = checker, reader, scorer, pointer
-        self._service, self._signature_hash = service, signature_hash
+        self._live, self._scorer, self._publisher = live, scorer, publisher
+        self._snapshot_first, self._new_attempt = snapshot_first, new_attempt
 
-    async def predict(self, message: pb.PredictRequest) -> tuple[pb.PredictResponse, Snapshot]:
-        """The answer, and the snapshot to publish once it is sent.
+    async def predict(self, message: pb.PredictRequest) -> pb.PredictResponse:
+        """The answer; its snapshot is published after it, or before if the predictor was told so.
 
         Raises:
-            InvalidRequest, StoreUnavailable, ModelUnavailable, NoModel: see `serving.errors`.
+            InvalidRequest, StoreUnavailable, ModelUnavailable, NoModel, NotAcknowledged: see `serving.errors`.
         """
         started = time.perf_counter()
-        auction = self._checker.check(message)
-        model = self._pointer.current()
-        features = await self._reader.read(auction.user_id, auction.ad_ids, auction.request, auction.at_ms)
-        scores = await self._scorer.score(model, features.tensors)
+        live = self._live()
+        auction = live.checker.check(message)
+        if live.answers is None:
+            raise NoModel(
+                "; ".join(live.problems) or "no model is deployed: register one and run `adfeast model deploy`"
+            )
+        model = live.answers.model
+        features = await live.reader.read(auction.user_id, auction.ad_ids, auction.request, auction.at_ms)
+        scores = await self._scorer.score(model, live.answers.selection.take(features.tensors))
         response = pb.PredictResponse(
             model_version=model.name,
             request_id=auction.request_id,
+            attempt_id=self._new_attempt(),
             unknown_user=features.unknown_user,
             unknown_ads=features.unknown_ads,
         )
         response.MergeFromString(_packed(scores))
         snapshot = Snapshot(
             request_id=auction.request_id,
+            attempt_id=response.attempt_id,
             event_timestamp=auction.at_ms,
             user_id=auction.user_id,
             model_version=model.name,
-            feature_service=self._service,
-            signature_hash=self._signature_hash,
+            feature_service=live.service,
+            contract_hash=live.contract.hash,
             ad_ids=auction.ad_ids,
             scores=scores,
             tensors=features.tensors,
@@ -66,8 +80,12 @@ class Predictor:
             shared_times=features.shared_times,
             ad_times=features.ad_times,
         )
+        if self._snapshot_first:
+            await self._publisher.confirm(live.codec, snapshot)
+        else:
+            self._publisher.publish_soon(live.codec, snapshot)
         response.latency_ms = (time.perf_counter() - started) * 1000
-        return response, snapshot
+        return response
 
 
 def _packed(scores: NDArray[np.float32]) -> bytes:

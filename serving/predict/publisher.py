@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -13,6 +14,7 @@ from serving.errors import NotAcknowledged
 
 log = logging.getLogger(__name__)
 
+AFTER_S = 0.002  # the answer leaves first
 LOGGED_EACH = 1000  # losses come in floods: the first and then each thousandth is logged, all are counted
 
 
@@ -24,26 +26,39 @@ class SnapshotPublisher:
         lost: snapshots it does not: buffer full, or not confirmed in time.
     """
 
-    def __init__(self, producer: KafkaProducer, codec: SnapshotCodec) -> None:
-        self._producer, self._codec = producer, codec
+    def __init__(self, producer: KafkaProducer) -> None:
+        self._producer = producer
+        self._waiting: dict[Snapshot, SnapshotCodec] = {}
         self.acknowledged = self.lost = 0
 
-    def publish(self, snapshot: Snapshot) -> None:
-        """Encodes a snapshot and hands it to the producer."""
+    def publish_soon(self, codec: SnapshotCodec, snapshot: Snapshot) -> None:
+        """Publishes a snapshot once the answer has had time to leave."""
+        self._waiting[snapshot] = codec
+        asyncio.get_running_loop().call_later(AFTER_S, self._publish, snapshot)
+
+    def flush(self) -> None:
+        """Publishes what still waits; call when no request is running any more."""
+        for snapshot in list(self._waiting):
+            self._publish(snapshot)
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        codec = self._waiting.pop(snapshot, None)
+        if codec is None:  # flushed meanwhile
+            return
         try:
-            self._producer.send(TOPIC, snapshot.request_id.encode(), self._codec.encode(snapshot), self._confirmed)
+            self._producer.send(TOPIC, snapshot.request_id.encode(), codec.encode(snapshot), self._confirmed)
         except BufferError:
             self._lose("the producer's buffer is full")
         except KafkaException as error:
             self._lose(str(error))
 
-    async def confirm(self, snapshot: Snapshot) -> None:
+    async def confirm(self, codec: SnapshotCodec, snapshot: Snapshot) -> None:
         """Publishes a snapshot and waits until Kafka has it.
 
         Raises:
             NotAcknowledged: it has not.
         """
-        message = (snapshot.request_id.encode(), self._codec.encode(snapshot))
+        message = (snapshot.request_id.encode(), codec.encode(snapshot))
         problems = await self._producer.send_all(TOPIC, [message])
         if problems:
             self._lose(problems[0])

@@ -21,10 +21,11 @@ from serving.proto import adfeast_pb2 as pb
 # What a caller may send for each type of a request feature, as the kinds of the message Value.
 KINDS = {"int64": ("integer",), "string": ("text",), "float32": ("number", "integer"), "float64": ("number", "integer")}
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+LATEST_MS = 253_402_300_800_000  # year 10000, beyond which no timestamp goes
 SHOWN = 5  # offending values named in a message
 
 
-def new_request_id() -> str:
+def new_id() -> str:
     """32 random hex digits."""
     return uuid.uuid4().hex
 
@@ -41,13 +42,11 @@ class Auction:
 
 
 class RequestChecker:
-    """Checks the requests of one compiled feature service."""
+    """Checks the requests of one compiled contract."""
 
-    def __init__(
-        self, plan: Plan, max_candidates: int, clock: Clock, new_id: Callable[[], str] = new_request_id
-    ) -> None:
+    def __init__(self, plan: Plan, max_candidates: int, clock: Clock, new_id: Callable[[], str] = new_id) -> None:
         self._plan, self._max, self._clock, self._new_id = plan, max_candidates, clock, new_id
-        self._slots = {slot.input.name: (k, slot) for k, slot in enumerate(plan.request.slots)}
+        self._slots = {slot.feature.name: (k, slot) for k, slot in enumerate(plan.request.slots)}
 
     def check(self, message: pb.PredictRequest) -> Auction:
         """Raises: InvalidRequest: see the module's first line."""
@@ -58,7 +57,7 @@ class RequestChecker:
         at_ms = self._clock.now_ms()
         if message.HasField("event_time"):
             at_ms = message.event_time.ToMilliseconds()
-            if at_ms <= 0:
+            if not 0 < at_ms < LATEST_MS:
                 raise InvalidRequest(
                     f"event_time is {at_ms} ms since 1970; send the time of the auction, or leave it out"
                 )
@@ -89,21 +88,21 @@ class RequestChecker:
                 known = ", ".join(sorted(self._slots)) or "none"
                 raise InvalidRequest(f"context has {name!r}, which the feature service does not know; it knows {known}")
             position, slot = self._slots[name]
-            row.arrays[slot.input.role][0, slot.offset] = _stored(name, slot, value)
+            row.arrays[slot.feature.role][0, slot.offset] = _stored(name, slot, value)
             row.absent[0, position] = False
         return row
 
 
 def _stored(name: str, slot: Slot, value: pb.Value) -> int | float:
     kind = value.WhichOneof("kind")
-    wanted = KINDS[slot.input.dtype]
+    wanted = KINDS[slot.feature.dtype]
     if kind not in wanted:
         got = "nothing" if kind is None else f"{kind} {getattr(value, kind)!r}"
-        raise InvalidRequest(f"context {name!r} is {slot.input.dtype}: send {' or '.join(wanted)}, got {got}")
+        raise InvalidRequest(f"context {name!r} is {slot.feature.dtype}: send {' or '.join(wanted)}, got {got}")
     sent: Any = getattr(value, kind)
     if kind == "text":
         return hash_id(sent)
-    if slot.input.role == "dense" and not abs(sent) <= FLOAT32_MAX:
+    if slot.feature.role == "dense" and not abs(sent) <= FLOAT32_MAX:
         raise InvalidRequest(f"context {name!r} is {sent!r}; send a finite number of float32's range, or leave it out")
     return sent  # type: ignore[no-any-return]
 

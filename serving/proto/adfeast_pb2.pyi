@@ -58,19 +58,21 @@ class PredictRequest(_message.Message):
     ) -> None: ...
 
 class PredictResponse(_message.Message):
-    __slots__ = ("latency_ms", "model_version", "request_id", "scores", "unknown_ads", "unknown_user")
+    __slots__ = ("attempt_id", "latency_ms", "model_version", "request_id", "scores", "unknown_ads", "unknown_user")
     SCORES_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_USER_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_ADS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     scores: _containers.RepeatedScalarFieldContainer[float]
     model_version: str
     latency_ms: float
     request_id: str
     unknown_user: bool
     unknown_ads: _containers.RepeatedScalarFieldContainer[int]
+    attempt_id: str
     def __init__(
         self,
         scores: _Iterable[float] | None = ...,
@@ -79,6 +81,7 @@ class PredictResponse(_message.Message):
         request_id: str | None = ...,
         unknown_user: bool = ...,
         unknown_ads: _Iterable[int] | None = ...,
+        attempt_id: str | None = ...,
     ) -> None: ...
 
 class Event(_message.Message):
@@ -113,31 +116,43 @@ class StatusRequest(_message.Message):
 
 class StatusResponse(_message.Message):
     __slots__ = (
+        "contract_hash",
         "feature_service",
+        "features",
         "model_version",
+        "models",
         "refused",
-        "signature_hash",
+        "server",
         "snapshots_acknowledged",
         "snapshots_lost",
     )
     FEATURE_SERVICE_FIELD_NUMBER: _ClassVar[int]
-    SIGNATURE_HASH_FIELD_NUMBER: _ClassVar[int]
+    CONTRACT_HASH_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOTS_ACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOTS_LOST_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    SERVER_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
     feature_service: str
-    signature_hash: str
+    contract_hash: str
     model_version: str
     refused: str
     snapshots_acknowledged: int
     snapshots_lost: int
+    models: _containers.RepeatedScalarFieldContainer[str]
+    server: str
+    features: _containers.RepeatedScalarFieldContainer[str]
     def __init__(
         self,
         feature_service: str | None = ...,
-        signature_hash: str | None = ...,
+        contract_hash: str | None = ...,
         model_version: str | None = ...,
         refused: str | None = ...,
         snapshots_acknowledged: int | None = ...,
         snapshots_lost: int | None = ...,
+        models: _Iterable[str] | None = ...,
+        server: str | None = ...,
+        features: _Iterable[str] | None = ...,
     ) -> None: ...

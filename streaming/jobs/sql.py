@@ -168,7 +168,7 @@ def _lake_sink(topic: str, path: str, columns: list[str], time: str) -> str:
 
 def _dead_sink(plan: Plan, topic: str) -> str:
     options = _kafka(plan, topic) | {"format": "raw", "sink.delivery-guarantee": "at-least-once"}
-    # The largest that the topic takes; the client's own limit would end the job at a large dead letter, again and again.
+    # The largest that the topic takes: the client's own limit would end the job at a large dead letter for ever.
     options["properties.max.request.size"] = plan["topics"][topic]["configs"]["max.message.bytes"]
     return (
         f"CREATE TEMPORARY TABLE {_name(topic)} (message BYTES, headers MAP<STRING, BYTES> METADATA) "

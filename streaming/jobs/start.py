@@ -1,10 +1,14 @@
-"""Submits stream jobs to the session cluster: `python -m streaming.jobs.start REQUEST.json`, in the Flink environment.
+"""Plans and starts stream jobs: `python -m streaming.jobs.start REQUEST.json`, in the Flink environment.
 
-The request, written by streaming.submit: `{"plan": ..., "start": [{"job": "features", "restore": path or null}, ...]}`.
+The request, written by streaming.client: `{"plan": ..., "jobs": ["features", ...]}`. All its SQL is planned
+first, which fails for what the cluster would refuse while whatever runs is untouched; then PLANNED is printed. A line
+on standard input says what to start, `[{"job": "features", "restore": path or null, "id": hex}, ...]`; without one
+nothing is started.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -12,23 +16,37 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pyflink.common import Configuration
-from pyflink.table import EnvironmentSettings, TableEnvironment
+from pyflink.table import EnvironmentSettings, StatementSet, TableEnvironment
 
+from streaming.jobs import PLANNED
 from streaming.jobs.sql import statements
 
 
 def main(argv: list[str]) -> None:
-    """Starts the jobs of the request and returns when the cluster has accepted them."""
+    """Returns when the cluster has accepted the jobs."""
+    # A collection in the middle of a call to the JVM opens a second connection, whose thread the planner does not know.
+    gc.disable()
     request = json.loads(Path(argv[0]).read_text())
-    for start in request["start"]:
-        submit(request["plan"], start["job"], start["restore"])
+    plan = request["plan"]
+    for job in request["jobs"]:
+        prepare(plan, job, {}).explain()
+    sys.stdout.write(f"{PLANNED}\n")
+    sys.stdout.flush()
+    line = sys.stdin.readline()
+    for start in json.loads(line) if line else []:
+        options = {"$internal.pipeline.job-id": start["id"]}
+        if start["restore"]:
+            # State that finds no operator must fail the start: ignoring it would read a topic twice.
+            options["execution.state-recovery.path"] = start["restore"]
+        prepare(plan, start["job"], options).execute()
 
 
-def submit(plan: dict[str, Any], job: str, restore: str | None) -> None:
-    """One job, from a checkpoint or savepoint if there is one."""
-    settings = (
-        EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(configuration(plan, job, restore))
-    )
+def prepare(plan: dict[str, Any], job: str, options: dict[str, str]) -> StatementSet:
+    """The statements of one job, with more of Flink's options."""
+    made = configuration(plan, job)
+    for key, value in options.items():
+        made.set_string(key, value)
+    settings = EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(made)
     environment = TableEnvironment.create(settings.build())
     declare, insert = statements(plan, job)
     for statement in declare:
@@ -36,10 +54,10 @@ def submit(plan: dict[str, Any], job: str, restore: str | None) -> None:
     together = environment.create_statement_set()
     for statement in insert:
         together.add_insert_sql(statement)
-    together.execute()
+    return together
 
 
-def configuration(plan: dict[str, Any], job: str, restore: str | None) -> Configuration:
+def configuration(plan: dict[str, Any], job: str) -> Configuration:
     """Flink's options for one job."""
     rest = urlsplit(plan["flink_rest"])
     spec = plan["jobs"][job]
@@ -54,15 +72,11 @@ def configuration(plan: dict[str, Any], job: str, restore: str | None) -> Config
         "execution.buffer-timeout.interval": "20 ms",
         "execution.checkpointing.interval": f"{spec['checkpoint_ms']} ms",
         "execution.checkpointing.dir": f"{plan['checkpoints']}/{job}/{spec['digest']}",
-        "execution.checkpointing.savepoint-dir": f"{plan['checkpoints']}/{job}/savepoints",
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
         "restart-strategy.type": "fixed-delay",
         "restart-strategy.fixed-delay.attempts": "1000000",
         "restart-strategy.fixed-delay.delay": "1 s",
     }
-    if restore:
-        # State that finds no operator must fail the start: ignoring it would read a topic twice.
-        options["execution.state-recovery.path"] = restore
     found = Configuration()
     for key, value in options.items():
         found.set_string(key, str(value))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import redis
@@ -17,16 +17,18 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from adfeast.clock import Clock
 from adfeast.contract.definitions import Definitions
-from adfeast.contract.events import dead_letter_topic
+from adfeast.contract.events import EVENT_TIME
+from adfeast.contract.topics import DEAD_LETTER_BYTES, DEAD_LETTERS, Topic, dead_letter_topic, features_topic, topics
 from adfeast.settings import Settings
 from streaming.errors import BadFeatureRow, StreamingError
-from streaming.kafka_admin import ensure_topics
+from streaming.kafka_admin import ensure_topics, quiet
 from streaming.redis_writer.layout import WRITE_IF_NEWER, RowLayout
 from streaming.redis_writer.stats import WriterStats
 
 log = logging.getLogger(__name__)
 BATCH = 2000
 RELOAD_MS = 2_000
+AHEAD_MS = 60_000  # as much as the jobs believe of an event (docs/semantics.md)
 TRANSIENT = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError)
 
 Row = tuple[bytes, int, list[bytes]]
@@ -51,7 +53,9 @@ class RedisWriter:
         self._script = ""
         self._loaded_ms = -RELOAD_MS
         self._layouts: dict[str, RowLayout] = {}
-        self._producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+        self._topics: set[str] = set()  # those that are known to exist
+        config = {"bootstrap.servers": settings.kafka_bootstrap, "message.max.bytes": DEAD_LETTER_BYTES, "log_level": 0}
+        self._producer = Producer(config, logger=quiet)
 
     def run(self, stop: threading.Event) -> None:
         """Reads and writes until `stop` is set; what was read and not written is read again by the next one."""
@@ -66,7 +70,8 @@ class RedisWriter:
                 "topic.metadata.refresh.interval.ms": 2000,  # how soon the topic of a new view is found
                 "session.timeout.ms": 10_000,
                 "log_level": 0,
-            }
+            },
+            logger=quiet,
         )
         consumer.subscribe([r"^features\.[^.]+$"])
         log.info("writing features of %s to Redis %s:%s", ", ".join(self._layouts), *self._address)
@@ -143,21 +148,33 @@ class RedisWriter:
             layout = self._layouts.get(message.topic())
         if layout is None:
             raise BadFeatureRow("the registry has no stream view of this topic")
-        return layout.encode(row)
+        encoded = layout.encode(row)
+        ahead = encoded[1] - self.clock.now_ms()
+        if ahead > AHEAD_MS:
+            # It would be the newest for ever and nothing could overwrite it.
+            raise BadFeatureRow(f"{EVENT_TIME} {encoded[1]} lies {ahead / 1000:.0f} s in the future")
+        return encoded
 
     def _reload(self) -> None:
         if self.clock.now_ms() - self._loaded_ms < RELOAD_MS:
             return
-        views = [v for v in self.load().views.values() if v.kind == "stream"]
+        definitions = self.load()
+        views = [v for v in definitions.views.values() if v.kind == "stream"]
         self._layouts = {features_topic(v.name): RowLayout(v, self.settings.project) for v in views}
-        ensure_topics(self.settings.kafka_bootstrap, {dead_letter_topic(t): 1 for t in self._layouts})
+        self._make_dead_letter_topics(topics(definitions))
         self._loaded_ms = self.clock.now_ms()
+
+    def _make_dead_letter_topics(self, wanted: Mapping[str, Topic]) -> None:
+        missing = {name: topic for name, topic in wanted.items() if name not in self._topics}
+        if missing:
+            ensure_topics(self.settings.kafka_bootstrap, missing)
+            self._topics |= missing.keys()
 
     def _refuse(self, message: Message, reason: str) -> None:
         log.warning("%s[%d]@%d: %s", message.topic(), message.partition(), message.offset(), reason)
         self.stats.dead += 1
         dead = dead_letter_topic(message.topic())
-        ensure_topics(self.settings.kafka_bootstrap, {dead: 1})
+        self._make_dead_letter_topics({dead: DEAD_LETTERS})  # of a view that is no more
         headers = {"reason": reason, "partition": str(message.partition()), "offset": str(message.offset())}
         self._producer.produce(dead, message.value(), message.key(), headers=headers)
 

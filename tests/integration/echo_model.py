@@ -23,7 +23,7 @@ from adfeast.contract.model_names import (
     triton_model,
 )
 from adfeast.contract.signature import DTYPES, TENSORS, Signature
-from adfeast.contract.snapshots import Tensors
+from adfeast.contract.tensors import Tensors
 from adfeast.settings import Settings
 
 MODEL = """
@@ -109,6 +109,10 @@ class Registry:
         post(f"http://{self._settings.triton_http}/v2/repository/models/{name}/load", {})
         self.point(name)
         return name
+
+    def unload(self, name: str) -> None:
+        """Takes a Triton model away."""
+        post(f"http://{self._settings.triton_http}/v2/repository/models/{name}/unload", {})
 
     def production(self) -> str | None:
         try:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from adfeast.contract.model_names import INPUTS_PARAMETER, OUTPUT, SIGNATURE_PARAMETER
 from adfeast.contract.signature import TENSORS, Signature
-from adfeast.contract.snapshots import Tensors
+from adfeast.contract.tensors import Tensors
 from training.model.core import Served, predict, to_torch
 from training.model.errors import ExportMismatch, ModelError
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from adfeast.contract.snapshots import Tensors
+from adfeast.contract.tensors import Tensors
 from training.model.embed import Flat
 from training.model.head import Head
 from training.model.prep import Prep

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from adfeast.contract.ids import MISSING_ID
 from adfeast.contract.signature import Signature
-from adfeast.contract.snapshots import Tensors
+from adfeast.contract.tensors import Tensors
 from training.model.errors import ModelError
 
 PRIME = 2**31 - 1

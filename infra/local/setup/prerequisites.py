@@ -32,10 +32,14 @@ class Missing(NamedTuple):
 def java_version(output: str) -> int:
     """Major version in what `java -version` or `javac -version` prints; 0 if there is none.
 
-    >>> java_version('openjdk version "17.0.15" 2025-04-15'), java_version("javac 21"), java_version("1.8.0_392")
+    Only a line that names a version counts: the JVM prints the options that it picked up first, and they hold paths.
+
+    >>> java_version('openjdk version "17.0.15" 2025-04-15'), java_version("javac 21"), java_version("javac 1.8.0_392")
     (17, 21, 8)
+    >>> java_version('Picked up JAVA_TOOL_OPTIONS: -Djava.io.tmpdir=/src2/tmp\\nopenjdk version "17.0.15" 2025-04-15')
+    17
     """
-    found = re.search(r"(\d+)(?:\.(\d+))?", output)
+    found = re.search(r'^(?:javac |[\w-]+ version ")(\d+)(?:\.(\d+))?', output, re.MULTILINE)
     if not found:
         return 0
     first, second = int(found.group(1)), int(found.group(2) or 0)
@@ -60,6 +64,8 @@ def _jdk() -> list[Missing]:
         if path is None:
             return [Missing(f"a JDK, {JDK} or later (no {name} {where})", *packages)]
         version = _version(path)
+        if not version:
+            return [Missing(f"a JDK, {JDK} or later (`{path} -version` fails or names no version)", *packages)]
         if version < JDK:
             return [Missing(f"a JDK, {JDK} or later ({path} is version {version})", *packages)]
     return []

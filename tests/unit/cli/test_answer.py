@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from adfeast.errors import AdfeastError
 from adfeast.ledger import RunInProgress
 from cli.answer import Answer, answers
-from cli.exit_codes import FAILED, REFUSED
+from cli.exit_codes import FAILED, WAITS
 from registry.errors import DeployFailed, ModelInUse
 
 
@@ -32,7 +32,7 @@ def test_the_same_answer_comes_as_lines_or_as_one_object() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(DeployFailed("x"), FAILED), (RunInProgress("x"), REFUSED), (ModelInUse("x"), REFUSED)]
+    ("error", "code"), [(DeployFailed("x"), FAILED), (RunInProgress("x"), WAITS), (ModelInUse("x"), WAITS)]
 )
 def test_an_error_has_its_exit_code_and_is_an_object_too(error: AdfeastError, code: int) -> None:
     said = CliRunner().invoke(command(error), [])

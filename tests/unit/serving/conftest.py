@@ -64,4 +64,4 @@ def definitions() -> Definitions:
 
 @pytest.fixture
 def plan(definitions: Definitions) -> Plan:
-    return compile_plan(definitions, SERVICE)
+    return compile_plan(definitions, definitions.contract(SERVICE))

@@ -65,5 +65,10 @@ def test_another_contracts_snapshot_is_refused():
 
 
 def test_bytes_that_are_no_snapshot_are_refused():
-    with pytest.raises(InvalidEvent, match="snapshots"):
+    with pytest.raises(InvalidEvent, match="no Avro message"):
         SnapshotCodec(Contract(())).decode(b"\xff" * 9)
+    whole = SnapshotCodec(Contract(())).encode(snapshot(Contract(()), 1, 0))
+    with pytest.raises(InvalidEvent, match="snapshots"):
+        SnapshotCodec(Contract(())).decode(whole[:15])
+    with pytest.raises(InvalidEvent, match="has schema ffff"):
+        SnapshotCodec(Contract(())).decode(whole[:2] + b"\xff" * 8 + whole[10:])

@@ -76,6 +76,7 @@ def test_wilson_against_published_values() -> None:
     assert (none.low, none.high) == pytest.approx((0.0, 0.1611), abs=5e-5)
 
 
+@pytest.mark.slow
 def test_history_goes_out_in_the_order_of_event_times(data: OpenBandit) -> None:
     events = in_order(data.auctions[:5000])
     times = [event[EVENT_TIME] for _, event in events]

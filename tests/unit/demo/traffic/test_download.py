@@ -10,6 +10,7 @@ from demo.errors import DownloadFailed, WrongHash
 from demo.traffic.download import ARCHIVES, FILES, INSIDE, fetch
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_named(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "open_bandit")
     name = "random/men/men.csv"
@@ -25,6 +26,7 @@ def test_a_changed_archive_is_named(tmp_path: Path) -> None:
         fetch(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_wheel_serves_as_well(folder: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "obp-0.5.7-py3-none-any.whl", "w") as wheel:
         for name in FILES:
@@ -33,6 +35,7 @@ def test_a_wheel_serves_as_well(folder: Path, tmp_path: Path) -> None:
     assert {str(p.relative_to(unpacked)) for p in unpacked.rglob("*.csv")} == set(FILES)
 
 
+@pytest.mark.slow
 def test_a_missing_member_is_named(folder: Path, tmp_path: Path) -> None:
     missing = next(iter(FILES))
     with zipfile.ZipFile(tmp_path / "obp-0.5.7-py3-none-any.whl", "w") as wheel:

@@ -16,6 +16,8 @@ from demo.errors import MissingMapping
 from demo.traffic.catalogue import EMBEDDING, deliver, embed, embedding_width
 from demo.traffic.open_bandit import DELAY_MEDIAN_S, DELAY_P99_S, OpenBandit, click_delays_ms, read
 
+pytestmark = pytest.mark.slow  # the data set is downloaded the first time
+
 
 def test_every_row_becomes_one_impression_and_every_click_one_event(data: OpenBandit) -> None:
     clicks = [a.click for a in data.auctions if a.click]

@@ -4,9 +4,9 @@ import numpy as np
 
 from adfeast.contract.ids import MISSING_ID
 from adfeast.contract.signature import AD, REQUEST, USER
-from adfeast.contract.snapshots import Status
+from adfeast.contract.tensors import Status
 from serving.features.ad_rows import RowCache
-from serving.features.columns import ROLES, Rows, assemble, settle
+from serving.features.columns import AHEAD_MS, ROLES, Rows, assemble, settle
 from serving.features.plan import Block, Plan
 from serving.features.values import Memo
 
@@ -27,8 +27,8 @@ def test_shared_values_stand_in_every_row(plan: Plan) -> None:
     parts = [
         (source, block, stored(block, 1 if source == USER else 3, 5.0)) for (source, _), block in plan.blocks.items()
     ]
-    features = assemble(plan, [*parts, (REQUEST, plan.request, stored(plan.request, 1, 9.0))], 3, NOW)
-    names = [i.name for i in plan.signature.role("dense")]
+    features = assemble(plan, [*parts, (REQUEST, plan.request, stored(plan.request, 1, 9.0))], 3, NOW, NOW)
+    names = [i.name for i in plan.contract.role("dense")]
     dense = dict(zip(names, features.tensors.dense.T.tolist(), strict=True))
     assert dense["u_count"] == [5, 5, 5]
     assert dense["bid"] == [9, 9, 9]
@@ -40,29 +40,38 @@ def test_shared_values_stand_in_every_row(plan: Plan) -> None:
     assert features.unknown_ads == []
 
 
-def test_too_old_and_absent_values_are_defaults(plan: Plan) -> None:
+def test_too_old_and_absent_values_are_blank(plan: Plan) -> None:
     for block in plan.blocks.values():
         limit = int(block.max_age_ms.max())
         rows = stored(block, 2, 5.0, age_ms=limit + 1)
         rows.times[0] = NOW - block.max_age_ms  # row 0 is as old as allowed
         rows.absent[1, 0] = True
-        status = settle(block, rows, NOW)
+        status = settle(block, rows, NOW, NOW)
         assert (status[0] == Status.PRESENT).all()
         assert status[1, 0] == Status.NOT_FOUND
         assert (status[1, 1:] == Status.OUTSIDE_MAX_AGE).all()
-        assert rows.arrays["dense"][1].tolist() == block.defaults.tolist()
+        assert np.isnan(rows.arrays["dense"][1]).all()
         assert (rows.arrays["sparse"][1] == MISSING_ID).all()
         assert (rows.arrays["list"][1] == MISSING_ID).all()
         assert (rows.arrays["embedding"][1] == 0).all()
         assert all((rows.arrays[role][0] == 5).all() for role in ROLES)
 
 
+def test_a_row_from_the_future_never_counts_as_fresh(plan: Plan) -> None:
+    for block in plan.blocks.values():
+        rows = stored(block, 2, 5.0)
+        rows.times[0], rows.times[1] = NOW + AHEAD_MS, NOW + AHEAD_MS + 1
+        status = settle(block, rows, NOW, NOW)
+        assert (status[0] == Status.PRESENT).all()
+        assert (status[1] == Status.OUTSIDE_MAX_AGE).all()
+
+
 def test_nothing_stored_is_unknown(plan: Plan) -> None:
     parts = [(source, block, Rows(block, 1 if source == USER else 2)) for (source, _), block in plan.blocks.items()]
-    features = assemble(plan, [*parts, (REQUEST, plan.request, Rows(plan.request, 1))], 2, NOW)
+    features = assemble(plan, [*parts, (REQUEST, plan.request, Rows(plan.request, 1))], 2, NOW, NOW)
     assert features.unknown_user
     assert features.unknown_ads == [0, 1]
-    assert np.isfinite(features.tensors.dense).all()
+    assert np.isnan(features.tensors.dense).all()
     assert (features.ad_status == Status.NOT_FOUND).all()
 
 

@@ -54,7 +54,7 @@ def test_refusals_name_field_value_and_way_out(checker: RequestChecker, request_
 
 def test_context_becomes_one_row(checker: RequestChecker, plan: Plan) -> None:
     auction = checker.check(message(slot=pb.Value(text="top"), bid=pb.Value(integer=3)))
-    names = [slot.input.name for slot in plan.request.slots]
+    names = [slot.feature.name for slot in plan.request.slots]
     absent = dict(zip(names, auction.request.absent[0].tolist(), strict=True))
     assert absent == {"slot": False, "hour": True, "bid": False}
     assert auction.request.arrays["sparse"][0, 0] == hash_id("top")
@@ -69,6 +69,10 @@ def test_time_and_id_are_the_callers_or_ours(checker: RequestChecker) -> None:
     mine.event_time.FromMilliseconds(NOW - 5)
     auction = checker.check(mine)
     assert (auction.at_ms, auction.request_id) == (NOW - 5, "mine")
-    mine.event_time.FromMilliseconds(0)
-    with pytest.raises(InvalidRequest, match="event_time"):
-        checker.check(mine)
+    for impossible in (0, -5, 253_402_300_800_000 - 1):
+        mine.event_time.FromMilliseconds(min(impossible, 253_402_300_799_999))
+        if impossible > 0:
+            assert checker.check(mine).at_ms == impossible
+            continue
+        with pytest.raises(InvalidRequest, match="event_time"):
+            checker.check(mine)

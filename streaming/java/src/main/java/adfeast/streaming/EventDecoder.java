@@ -48,16 +48,23 @@ final class EventDecoder implements Serializable {
                 Arrays.stream(writers.split(";")).map(text -> Writer.parse(text, this.columns)).toArray(Writer[]::new);
     }
 
-    /** Names and types in the order of the bytes; defaults are their Avro bytes, or null. */
-    private record Columns(String[] names, String[] types, byte[][] defaults) implements Serializable {
+    /**
+     * Names and types in the order of the bytes.
+     *
+     * @param defaults as Avro bytes, or null
+     * @param least shortest length of an id (one that may be left out is empty when it is), -1 for other columns
+     */
+    private record Columns(String[] names, String[] types, byte[][] defaults, int[] least) implements Serializable {
         static Columns parse(String text) {
             String[] parts = text.split(",");
-            Columns columns = new Columns(new String[parts.length], new String[parts.length], new byte[parts.length][]);
-            for (int i = 0; i < parts.length; i++) {
+            int n = parts.length;
+            Columns columns = new Columns(new String[n], new String[n], new byte[n][], new int[n]);
+            for (int i = 0; i < n; i++) {
                 String[] column = parts[i].split("[:=]", 3);
                 columns.names[i] = column[0];
                 columns.types[i] = column[1];
                 columns.defaults[i] = column.length > 2 ? HexFormat.of().parseHex(column[2]) : null;
+                columns.least[i] = !column[0].endsWith("_id") ? -1 : column.length > 2 ? 0 : 1;
             }
             return columns;
         }
@@ -142,14 +149,14 @@ final class EventDecoder implements Serializable {
         Columns written = writer.columns;
         try {
             for (int i = 0; i < written.names.length; i++) {
-                Object value = read(in, written.names[i], written.types[i], latest);
+                Object value = read(in, written.types[i], written.least[i], latest);
                 if (writer.target[i] >= 0) {
                     row.setField(writer.target[i], value);
                 }
             }
             for (int i : writer.missing) {
                 ByteBuffer value = ByteBuffer.wrap(columns.defaults[i]).order(ByteOrder.LITTLE_ENDIAN);
-                row.setField(i, read(value, columns.names[i], columns.types[i], Long.MAX_VALUE));
+                row.setField(i, read(value, columns.types[i], 0, Long.MAX_VALUE));
             }
         } catch (InvalidEvent | java.nio.BufferUnderflowException | CharacterCodingException bad) {
             return false;
@@ -157,12 +164,12 @@ final class EventDecoder implements Serializable {
         return !in.hasRemaining();
     }
 
-    private static Object read(ByteBuffer in, String name, String type, long latest)
+    private static Object read(ByteBuffer in, String type, int least, long latest)
             throws InvalidEvent, CharacterCodingException {
         switch (type) {
             case "string":
                 byte[] text = bytes(in);
-                require(!name.endsWith("_id") || (text.length > 0 && text.length <= MAX_ID_BYTES));
+                require(least < 0 || (text.length >= least && text.length <= MAX_ID_BYTES));
                 return string(text);
             case "int":
                 long number = varint(in);

@@ -1,0 +1,74 @@
+"""The event logs of all topics, each with the newest schema that the running stream jobs can read."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from adfeast.clock import Clock
+from adfeast.contract import event_schemas
+from adfeast.contract.definitions import Definitions
+from adfeast.contract.signature import USER
+from adfeast.errors import DefinitionError
+from adfeast.settings import Settings
+from serving.clients.kafka import KafkaProducer
+from serving.errors import NoEventSource
+from serving.predict.ingest import EventLog
+
+log = logging.getLogger(__name__)
+POLL_S = 2.0
+
+
+class EventLogs:
+    """Follows which schema each topic is written with: readers come first, so a schema is used once the jobs know it.
+
+    Attributes:
+        problems: why the newest schema of a topic is not used, other than that the jobs do not know it yet.
+    """
+
+    def __init__(self, settings: Settings, producer: KafkaProducer, clock: Clock) -> None:
+        self._settings, self._producer, self._clock = settings, producer, clock
+        self._logs: dict[str, EventLog] = {}
+        self._definitions: Definitions | None = None
+        self.problems: tuple[str, ...] = ()
+
+    def of(self, topic: str) -> EventLog:
+        """Raises: NoEventSource: nothing of this name is defined."""
+        if topic not in self._logs:
+            raise NoEventSource(f"no event source {topic!r} is applied: declare it in feature_repo/ with event_source")
+        return self._logs[topic]
+
+    async def refresh(self, definitions: Definitions) -> None:
+        """Brings the logs in line with the definitions and with what the jobs can read."""
+        self._definitions = definitions
+        try:
+            schemas = await asyncio.to_thread(self._schemas, definitions)
+        except (DefinitionError, SQLAlchemyError) as error:
+            self.problems = (str(error),)
+            return
+        logs, problems = {}, []
+        for topic, schema in schemas.items():
+            known = self._logs.get(topic)
+            if known is not None and known.schema == schema:
+                logs[topic] = known
+                continue
+            try:
+                logs[topic] = EventLog(topic, schema, definitions.entities[USER], self._producer, self._clock)
+                log.info("events of %s are written with columns %s", topic, [f["name"] for f in schema["fields"]])
+            except (DefinitionError, KeyError) as error:
+                problems.append(str(error))
+        self._logs, self.problems = logs, tuple(problems)
+
+    async def follow(self) -> None:
+        """Refreshes until cancelled."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            if self._definitions is not None:
+                await self.refresh(self._definitions)
+
+    def _schemas(self, definitions: Definitions) -> dict[str, dict[str, Any]]:
+        event_schemas.record(self._settings, definitions)
+        return {topic: event_schemas.writing(self._settings, definitions, topic) for topic in definitions.events}
