@@ -7,7 +7,7 @@ from typing import Any
 
 from adfeast.contract.model_names import triton_model
 from adfeast.settings import Settings
-from cli.exit_codes import DONE, WAITS, USAGE
+from cli.exit_codes import DONE, USAGE, WAITS
 
 
 def adfeast(*arguments: object) -> tuple[int, str, str]:
