@@ -7,7 +7,7 @@ from typing import Any
 
 from adfeast.contract.model_names import triton_model
 from adfeast.settings import Settings
-from cli.exit_codes import DONE, REFUSED, USAGE
+from cli.exit_codes import DONE, USAGE, WAITS
 
 
 def adfeast(*arguments: object) -> tuple[int, str, str]:
@@ -37,7 +37,7 @@ def test_a_model_goes_into_production_by_commands_that_say_only_what_was_asked(
     assert listed["production"] == name
     assert listed["versions"][-1]["version"] == version
     assert quietly("history")["promotions"][-1]["name"] == name
-    refused = quietly("unload", "--version", version, code=REFUSED)
+    refused = quietly("unload", "--version", version, code=WAITS)
     assert refused["error"] == "ModelInUse"
     assert name in refused["message"]
     assert adfeast("unload")[0] == USAGE
