@@ -16,16 +16,13 @@ from adfeast.clock import SystemClock, to_datetime, to_ms
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import load_settings
 from cli import LOG_FORMAT
-
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
+from cli.answer import Answer, answers
+from cli.exit_codes import DONE, FAILED
 
 
 @click.group()
 def stream() -> None:
-    """Real-time features and the archive.
-
-    Exit codes of all commands: 0 done, 1 it could not be done (standard error says why and what to do), 2 wrong usage.
-    """
+    """Real-time features and the archive."""
 
 
 @stream.command()
@@ -38,22 +35,19 @@ def plan() -> None:
 
 
 @stream.command()
-@AS_JSON
-def submit(as_json: bool) -> None:
+@answers
+def submit() -> Answer:
     """Starts the stream jobs as the definitions want them; leaves alone what already runs so.
 
-    Waits for whoever is at it already, such as the reconciler. Exit code 0 only when all tasks run.
+    Waits for whoever is at it already, such as the reconciler, and is done when all tasks run.
     """
     from streaming.plan import make_plan
     from streaming.submit import submit as bring_in_line
 
     settings = load_settings()
     actions = bring_in_line(make_plan(load_definitions(settings), settings), settings)
-    if as_json:
-        click.echo(json.dumps({a.job: {"what": a.what, "restore": a.restore} for a in actions}))
-        return
-    for action in actions:
-        click.echo(f"{action.job}: {action.what}" + (f" from {action.restore}" if action.restore else ""))
+    lines = [f"{a.job}: {a.what}" + (f" from {a.restore}" if a.restore else "") for a in actions]
+    return Answer({a.job: {"what": a.what, "restore": a.restore} for a in actions}, lines)
 
 
 @stream.command()
@@ -76,29 +70,23 @@ def write() -> None:
 
 
 @stream.command()
-@AS_JSON
-@click.pass_context
-def status(context: click.Context, as_json: bool) -> None:
+@answers
+def status() -> Answer:
     """Says which jobs run, how many messages they and the Redis writer have still to read, how far the archive is.
 
-    Exit code 0 only when every job runs as planned.
+    Done (exit code 0) only when every job runs as planned.
     """
     from streaming.plan import make_plan
     from streaming.status import read_status
 
     settings = load_settings()
     found = read_status(make_plan(load_definitions(settings), settings), settings)
-    if as_json:
-        click.echo(json.dumps(asdict(found) | {"as_planned": found.as_planned}))
-    else:
-        for job, state in found.jobs.items():
-            click.echo(f"{job}: {state}")
-        for group, topics in found.behind.items():
-            click.echo(f"{group} is behind: " + ", ".join(f"{topic} {n}" for topic, n in topics.items()))
-        for topic, ms in found.archived_until_ms.items():
-            click.echo(f"the archive of {topic} is complete until {to_datetime(ms).isoformat()}")
-    if not found.as_planned:
-        context.exit(1)
+    lines = [f"{job}: {state}" for job, state in found.jobs.items()]
+    for group, topics in found.behind.items():
+        lines.append(f"{group} is behind: " + ", ".join(f"{topic} {n}" for topic, n in topics.items()))
+    for topic, ms in found.archived_until_ms.items():
+        lines.append(f"the archive of {topic} is complete until {to_datetime(ms).isoformat()}")
+    return Answer(asdict(found) | {"as_planned": found.as_planned}, lines, DONE if found.as_planned else FAILED)
 
 
 @stream.command()

@@ -16,6 +16,8 @@ class SubmitFailed(StreamingError):
 class NotCaughtUp(StreamingError):
     """A job or the writer did not reach the end of its topics before the deadline."""
 
+    later = True
+
 
 class BadFeatureRow(StreamingError):
     """A row on a feature topic cannot be written to Redis.

@@ -101,8 +101,10 @@ class Reconciler:
             self._progress.step(plan, now)
 
     def _report(self, problem: str) -> None:
-        if problem != self._problem:
-            log.warning("%s", problem or "all is as planned again")
+        if problem != self._problem and problem:
+            log.warning("%s", problem)
+        elif problem != self._problem:
+            log.info("all is as planned")
         self._problem = problem
         file = last_pass(self._settings.local)
         file.parent.mkdir(parents=True, exist_ok=True)

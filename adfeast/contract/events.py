@@ -61,8 +61,8 @@ def unframe(message: bytes) -> tuple[bytes, memoryview]:
     """
     if len(message) < _HEADER or message[: len(MARKER)] != MARKER:
         raise InvalidEvent(
-            f"{len(message)} bytes that begin with {bytes(message[:_HEADER]).hex(' ') or 'nothing'} are no message in "
-            "Avro's single-object encoding"
+            f"{len(message)} bytes that begin with {bytes(message[:_HEADER]).hex(' ') or 'nothing'} are no Avro "
+            "message that names its schema"
         )
     return bytes(message[len(MARKER) : _HEADER]), memoryview(message)[_HEADER:]
 
@@ -210,7 +210,10 @@ class EventCodec:
         Raises:
             InvalidEvent: the bytes are not an event of this topic, or of a schema that is not known.
         """
-        identity, body = unframe(message)
+        try:
+            identity, body = unframe(message)
+        except InvalidEvent as error:
+            raise InvalidEvent(f"on topic {self.topic!r}: {error}") from error
         form = self._forms.get(identity)
         if form is None:
             raise InvalidEvent(

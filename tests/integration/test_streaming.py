@@ -26,11 +26,12 @@ from adfeast.feast_ext.registry import load_definitions
 from adfeast.feast_ext.store import apply, open_store
 from adfeast.watermarks import archived_until
 from streaming.archive_progress import publish_watermarks
+from streaming.checkpoints import savepoints
 from streaming.errors import SubmitFailed
 from streaming.flink_rest import FlinkRest
 from streaming.kafka_admin import end_offsets
 from streaming.marks import advance, decode_mark, heartbeat
-from streaming.plan import make_plan
+from streaming.plan import ARCHIVE, make_plan
 from streaming.progress import wait_archived, wait_features
 from streaming.status import read_status
 from streaming.submit import differs, submit
@@ -208,6 +209,26 @@ def test_a_plan_that_cannot_be_planned_leaves_everything_running(side: StreamSid
     with pytest.raises(SubmitFailed, match="no such column"):
         submit(broken, side.settings)
     assert [j.id for j in rest.jobs() if j.ready] == before
+
+
+def test_what_was_left_between_stop_and_start_is_taken_up_by_a_plan_with_other_topics(side: StreamSide) -> None:
+    rest = FlinkRest(side.settings.flink_rest)
+    topic = next(iter(side.definitions.events))
+    keys = {v["join_key"]: 3 for v in side.plan["views"]}
+    events = stream(side.codecs[topic].columns, keys, 200, 13, START + 1500 * HOUR, "between")
+    events = list({e[EVENT_ID]: e for e in events}.values())
+    side.send(topic, events[:100])
+    archive = rest.alive(f"{side.settings.project}-{ARCHIVE}")
+    assert archive
+    rest.stop(archive.id, savepoints(side.plan, ARCHIVE, archive.digest))
+    side.send(topic, events[100:])
+    more = {"audit": side.definitions.events[topic]}
+    other = make_plan(replace(side.definitions, events=side.definitions.events | more), side.settings)
+    assert ("archive", "started") in [(a.job, a.what) for a in submit(other, side.settings)]
+    wait_archived(side.settings, [topic, "audit"])
+    query = f"SELECT {EVENT_ID} FROM read_parquet('{other['lake'][topic]}/*/*.parquet', union_by_name=true)"
+    archived = Counter(i for (i,) in duckdb.sql(query).fetchall() if i.startswith("between-"))
+    assert archived == dict.fromkeys((e[EVENT_ID] for e in events), 1)
 
 
 def test_the_reconciler_follows_the_definitions_whenever_it_is_killed(side: StreamSide, tmp_path: Path) -> None:
