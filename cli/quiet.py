@@ -24,7 +24,7 @@ _MODULES = ("feast", "mlflow", "torch", "torchrec", "onnx")
 
 
 # What a job calls on the way, and what it says of itself.
-_TALKATIVE = ("feast", "great_expectations", "py4j", "botocore", "urllib3")
+_TALKATIVE = ("py.warnings", "feast", "great_expectations", "py4j", "botocore", "urllib3")
 
 
 def be_quiet() -> None:
