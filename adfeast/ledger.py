@@ -236,7 +236,7 @@ class Ledger:
             )
             swap = RUNS.update().where(unchanged, free).values(attempts=RUNS.c.attempts + 1, **values)
             if connection.execute(swap).rowcount:
-                if not over:
+                if found.status == "running":
                     log.warning("%s is taken over from %s (%s)", _what(key), found.owner, found.status)
                 return True
         raise RunInProgress(

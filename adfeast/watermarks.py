@@ -61,6 +61,15 @@ def publish(settings: Settings, watermarks: dict[str, int], now_ms: int) -> None
                 connection.execute(WATERMARKS.update().where(key).values(**values))
 
 
+def published(settings: Settings) -> dict[str, tuple[int, int]]:
+    """Topic to its watermark and to when it was published last, both in milliseconds."""
+    engine = create_tables(settings.ledger_url, _meta)
+    columns = (WATERMARKS.c.topic, WATERMARKS.c.watermark_ms, WATERMARKS.c.updated_ms)
+    query = select(*columns).where(WATERMARKS.c.project == settings.project)
+    with engine.connect() as connection:
+        return {topic: (int(ms), int(updated)) for topic, ms, updated in connection.execute(query)}
+
+
 def archived_until(settings: Settings) -> dict[str, int]:
     """Topic to the event time in milliseconds up to which its archive is complete, as far as anybody said."""
     engine = create_tables(settings.ledger_url, _meta)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import timedelta
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from adfeast.clock import SystemClock
 from adfeast.settings import settings_file
-from infra.local.platform.platform import LOG_LINES, Platform
+from infra.local.loops import Check, checks
+from infra.local.platform.platform import LOG_LINES, Platform, Status
+
+HARMLESS = ("ready", "stopped", "not ready: it is starting")
 
 
 def _platform(parts: Sequence[str] | None = None) -> Platform:
@@ -46,13 +53,35 @@ def down() -> None:
 
 
 @click.command()
-def status() -> None:
-    """Show every part, asked by a real request, and where the web pages are."""
+@click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:
+    """Show every part, asked by a real request, and whether the loops turn.
+
+    Exit code 0 when all that was started is well, else 1.
+    """
     platform = _platform()
+    found = platform.status()
+    running = {line.part.name for line in found if line.pid}
+    loops = checks(platform.settings, SystemClock(), running) if running else []
+    crashed = [line.part.name for line in found if line.state == "crashed"]
+    well = not any(c.ok is False for c in loops) and all(line.state in HARMLESS for line in found)
+    if as_json:
+        parts = {line.part.name: {"state": line.state, "pid": line.pid, "address": line.part.address} for line in found}
+        click.echo(json.dumps({"well": well, "parts": parts, "loops": [asdict(c) for c in loops]}))
+    else:
+        _show(platform, found, loops)
+        for name in crashed:
+            click.echo(f"\n{name} crashed; the end of its log:")
+            click.echo(platform.log(name))
+    if not well:
+        context.exit(1)
+
+
+def _show(platform: Platform, found: list[Status], loops: list[Check]) -> None:
     table = Table(box=None, header_style="bold")
     for column in ("part", "state", "pid", "up for", "address"):
         table.add_column(column, overflow="fold")
-    found = platform.status()
     for line in found:
         up_for = str(timedelta(seconds=line.uptime_s)) if line.pid else ""
         table.add_row(line.part.name, line.state, str(line.pid or ""), up_for, line.part.address)
@@ -62,12 +91,14 @@ def status() -> None:
         if line.part.ui and line.pid:
             console.print(f"{line.part.name} UI: {line.part.ui}", highlight=False)
     console.print(f"Feast UI: cd {platform.settings.feature_repo} && feast ui", highlight=False)
-    crashed = [line.part.name for line in found if line.state == "crashed"]
-    for name in crashed:
-        console.print(f"\n[bold]{name} crashed; the end of its log:[/bold]")
-        click.echo(platform.log(name))
-    if crashed:
-        raise SystemExit(1)
+    turning = Table(box=None, header_style="bold")
+    for column in ("loop", "state", ""):
+        turning.add_column(column, overflow="fold")
+    for check in loops:
+        turning.add_row(check.name, {True: "ok", False: "[red]WRONG[/red]", None: "-"}[check.ok], escape(check.text))
+    if loops:
+        console.print()
+        console.print(turning, highlight=False)
 
 
 @click.command()

@@ -61,7 +61,11 @@ def deploy(
     with ledger.lease(LEASE, wait_s) as held, ledger.claim(JOB, REGISTERED_MODEL, what, when, when, again=True) as run:
         assert run is not None
         deployment = _Deployment(settings, clock, held, Repository(settings.triton_repository))
-        run.facts |= deployment.run(models.version(settings, version), flavour)
+        try:
+            run.facts |= deployment.run(models.version(settings, version), flavour)
+        except (DeployFailed, OSError):
+            held.check()  # whoever has taken over sweeps away what this one was downloading
+            raise
     return triton_model(version, flavour)
 
 

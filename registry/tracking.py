@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import urllib.request
 from typing import TYPE_CHECKING, Any
 
 from adfeast.settings import Settings
+from registry.errors import RegistryError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+HEALTH_S = 10.0
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -21,7 +24,18 @@ _ENVIRONMENT = {
 
 
 def client(settings: Settings) -> MlflowClient:
-    """A client of `settings.mlflow_url`, which neither prints nor phones home."""
+    """A client of `settings.mlflow_url`, which neither prints nor phones home.
+
+    Raises:
+        RegistryError: MLflow does not answer.
+    """
+    try:
+        with urllib.request.urlopen(f"{settings.mlflow_url}/health", timeout=HEALTH_S):  # noqa: S310  an address of ours
+            pass
+    except OSError as error:
+        raise RegistryError(
+            f"MLflow at {settings.mlflow_url} does not answer ({error}): start it, see `adfeast status`"
+        ) from error
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient

@@ -14,6 +14,7 @@ from adfeast.database import create_tables
 from adfeast.settings import Settings
 
 CONTRACT = "contract"  # of a snapshot: see adfeast.contract.signature.Contract
+APPLIED = "applied"  # every identity of an apply, as a contract: `adfeast gc` knows by them what was once there
 _meta = MetaData()
 HISTORY = Table(
     "adfeast_history",

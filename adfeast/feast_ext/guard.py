@@ -12,17 +12,19 @@ import functools
 from collections.abc import Iterable
 from typing import Any
 
-from feast import Entity, FeatureService, FeatureStore, FeatureView, StreamFeatureView
-from feast.data_source import DataSource
+from feast import FeatureStore
 
 from adfeast.clock import SystemClock
+from adfeast.contract.definitions import Definitions
+from adfeast.contract.history import APPLIED, History
+from adfeast.contract.signature import Contract
+from adfeast.feast_ext.protos import table_of, to_protos
 from adfeast.feast_ext.refusals import ApplyRefused, refusals
-from adfeast.feast_ext.registry import TABLES, Protos, parse, read_protos
+from adfeast.feast_ext.registry import LEASE, parse, read_protos
 from adfeast.fleet import loaded_models
 from adfeast.ledger import Ledger
 from adfeast.settings import Settings
 
-LEASE = "definitions"  # held by whoever changes what is applied; `adfeast gc` takes it too
 WAIT_S = 60.0
 ONLINE_STORE = "adfeast.feast_ext.two_tier.TwoTierOnlineStore"
 
@@ -47,15 +49,16 @@ def install() -> None:
         settings = self.config.offline_store.settings.model_copy(update={"project": self.project})
         with Ledger(settings, SystemClock()).lease(LEASE, wait_s=WAIT_S) as lease:
             listed = list(objects) if isinstance(objects, Iterable) else [objects]
-            check(self, settings, listed, [] if partial else objects_to_delete or [])
+            wanted = check(self, settings, listed, [] if partial else objects_to_delete or [])
             lease.check()
+            remember(settings, wanted)
             plain(self, objects, objects_to_delete, partial, **options)
 
     FeatureStore.apply = apply
 
 
-def check(store: FeatureStore, settings: Settings, objects: Iterable[Any], to_delete: Iterable[Any]) -> None:
-    """Asks whether the registry may become what it would be with `objects` in it and without `to_delete`.
+def check(store: FeatureStore, settings: Settings, objects: Iterable[Any], to_delete: Iterable[Any]) -> Definitions:
+    """What would be applied with `objects` in the registry and without `to_delete`, if that may be.
 
     Raises:
         ApplyRefused: it may not.
@@ -64,33 +67,19 @@ def check(store: FeatureStore, settings: Settings, objects: Iterable[Any], to_de
     stored = read_protos(store.registry.read_engine, store.project)
     wanted = {table: dict(protos) for table, protos in stored.items()}
     for o in to_delete:
-        if table := _table(o):
+        if (table := table_of(o)) is not None:
             wanted[table].pop(o.name, None)
     for table, protos in to_protos(objects).items():
         wanted[table] |= protos
     applied = parse(store.project, stored) if stored["feature_services"] else None
-    reasons = refusals(applied, parse(store.project, wanted), loaded_models(settings))
+    definitions = parse(store.project, wanted)
+    reasons = refusals(applied, definitions, loaded_models(settings))
     if reasons:
         raise ApplyRefused(reasons)
+    return definitions
 
 
-def to_protos(objects: Iterable[Any]) -> Protos:
-    """Objects and the sources that Feast applies along with them, as the registry would hold them."""
-    found: Protos = {table: {} for table in TABLES}
-    for o in objects:
-        for each in (o, getattr(o, "batch_source", None), getattr(o, "stream_source", None)):
-            if each is not None and (table := _table(each)):
-                found[table][each.name] = each.to_proto().SerializeToString()
-    return found
-
-
-def _table(o: Any) -> str | None:
-    """Where the registry keeps an object; None for kinds that the platform does not read."""
-    kinds = {
-        StreamFeatureView: "stream_feature_views",
-        FeatureView: "feature_views",
-        FeatureService: "feature_services",
-        Entity: "entities",
-        DataSource: "data_sources",
-    }
-    return next((table for kind, table in kinds.items() if isinstance(o, kind)), None)
+def remember(settings: Settings, definitions: Definitions) -> None:
+    """Keeps the identities that are about to be made, for `adfeast gc`."""
+    made = Contract(tuple(definitions.identities.values()))
+    History(settings).record(APPLIED, made.hash, made.to_json())

@@ -14,6 +14,8 @@ from types import TracebackType
 
 from adfeast.errors import AdfeastError
 
+UNWANTED = ("serve_features_while_materializing", "FileSource path does not exist")
+
 
 def install() -> None:
     """Harmless when it is done already."""
@@ -21,12 +23,14 @@ def install() -> None:
     warnings.filterwarnings("ignore", message="Stream feature views are experimental", category=RuntimeWarning)
     # feature_store.yaml wants it so; Feast says at every opening that a cache in a thread may lag.
     logging.getLogger("feast.repo_config").addFilter(_wanted)
+    # The batch job makes a view's table with its first rows; until then Feast misses it at every apply.
+    logging.getLogger("feast.infra.offline_stores.file_source").addFilter(_wanted)
     if Path(sys.argv[0]).name == "feast":
         sys.excepthook = tell
 
 
 def _wanted(record: logging.LogRecord) -> bool:
-    return "serve_features_while_materializing" not in record.getMessage()
+    return not any(text in record.getMessage() for text in UNWANTED)
 
 
 def tell(kind: type[BaseException], error: BaseException, stack: TracebackType | None) -> None:

@@ -67,10 +67,10 @@ def _features(wanted: Definitions, models: Models) -> Iterator[str]:
     # By feature, so that ten models that read it make one reason.
     found: dict[tuple[Identity, Identity | None], list[str]] = {}
     for model in models:
-        for read in (i.identity for i in model.signature.inputs):
-            now = wanted.identities.get((read.view, read.name))
-            if now != read:
-                found.setdefault((read, now), []).append(model.name)
+        for i in model.signature.inputs:
+            made = wanted.identities.get((i.view, i.name))
+            if made != i.identity:
+                found.setdefault((i.identity, made), []).append(model.name)
     for (read, now), names in found.items():
         if now is None:
             what = f"would be removed{_renamed(wanted, read)}"
@@ -90,18 +90,14 @@ def _renamed(wanted: Definitions, read: Identity) -> str:
 
 
 def _places(applied: Definitions, wanted: Definitions, models: Models) -> Iterator[str]:
-    reading: dict[str, list[str]] = {}
-    for (view, _), found in readers(models).items():
-        reading[view] = sorted({*reading.get(view, ()), *found})
-    for name, names in sorted(reading.items()):
-        if name not in applied.views or name not in wanted.views:
-            continue
-        old, new = applied.views[name], wanted.views[name]
+    for name in sorted(applied.views.keys() & wanted.views.keys()):
+        reading = [m.name for m in models if any(i.view == name for i in m.signature.inputs)]
         for what in ("tier", "join_key"):
-            if getattr(old, what) != getattr(new, what):
+            old, new = getattr(applied.views[name], what), getattr(wanted.views[name], what)
+            if reading and old != new:
                 yield (
-                    f"{what} of view {name!r} would change from {getattr(old, what)!r} to {getattr(new, what)!r}, "
-                    f"where none of its values are, and {_loaded(names)}: declare a view of another name beside it"
+                    f"{what} of view {name!r} would change from {old!r} to {new!r}, where none of its values are, and "
+                    f"{_loaded(reading)}: declare a view of another name beside it"
                 )
 
 

@@ -25,6 +25,7 @@ from adfeast.database import engine
 from adfeast.errors import DefinitionError
 from adfeast.settings import Settings
 
+LEASE = "definitions"  # of the ledger: held by whoever changes what is applied, or must not see it change
 TIERS = ("redis", "dynamodb")
 TABLES = {
     "entities": "entity_proto",

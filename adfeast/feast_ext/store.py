@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import chdir, contextmanager, redirect_stdout
+from contextlib import chdir, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from feast.repo_operations import apply_total
 from sqlalchemy.engine import make_url
 
 from adfeast.errors import SettingsError
+from adfeast.feast_ext.repo import imported_afresh
 from adfeast.feast_ext.sources import declaring
 from adfeast.feast_ext.two_tier import dynamodb_config, redis_config
 from adfeast.settings import Settings
@@ -42,7 +41,8 @@ def apply(settings: Settings) -> FeatureStore:
     make_state_folders(settings)
     config = _repo_config(settings)
     output = StringIO()
-    with declaring(settings), _imported_afresh(settings.feature_repo), redirect_stdout(output):
+    # apply_total changes the working directory.
+    with declaring(settings), imported_afresh(settings.feature_repo), chdir(os.getcwd()), redirect_stdout(output):
         apply_total(config, settings.feature_repo, skip_source_validation=True)
     log.info("applied %s: %s", settings.feature_repo, " ".join(output.getvalue().split()))
     store = open_store(settings)
@@ -74,24 +74,3 @@ def _repo_config(settings: Settings) -> RepoConfig:
     }
     raw["offline_store"]["settings"] = settings
     return RepoConfig(repo_path=settings.feature_repo, **raw)
-
-
-@contextmanager
-def _imported_afresh(repo: Path) -> Iterator[None]:
-    """Lets Feast import the repo's modules by their bare names, and forgets them afterwards.
-
-    So another copy of the repo can be applied by the same process.
-    """
-    names = {file.stem for file in repo.glob("*.py")}
-    hidden = {name: sys.modules.pop(name) for name in names if name in sys.modules}
-    bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    sys.path.insert(0, str(repo))
-    try:
-        with chdir(os.getcwd()):  # apply_total changes it
-            yield
-    finally:
-        sys.dont_write_bytecode = bytecode
-        sys.path.remove(str(repo))
-        for name in names:
-            sys.modules.pop(name, None)
-        sys.modules.update(hidden)

@@ -8,6 +8,7 @@ nothing is started.
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ from streaming.jobs.sql import statements
 
 def main(argv: list[str]) -> None:
     """Returns when the cluster has accepted the jobs."""
+    # A collection in the middle of a call to the JVM opens a second connection, whose thread the planner does not know.
+    gc.disable()
     request = json.loads(Path(argv[0]).read_text())
     plan = request["plan"]
     for job in request["jobs"]:

@@ -22,8 +22,10 @@ from adfeast.feast_ext.registry import load_definitions
 from adfeast.feast_ext.store import open_store
 from adfeast.settings import Settings
 from serving.features.columns import Features, Rows
+from serving.features.dynamodb import DynamoDBTier
 from serving.features.plan import compile_plan
 from serving.features.reader import FeatureReader, Tiers
+from serving.features.redis import RedisTier
 from tests.contract.feature_rows import fill, rows
 
 MOMENT = datetime(2019, 11, 24, 10, 0, 0, 123000, UTC)
@@ -51,7 +53,7 @@ def read(
 
     async def run() -> list[Features]:
         plan = compile_plan(definitions, definitions.contract(settings.feature_service))
-        tiers = Tiers(settings)
+        tiers = Tiers(RedisTier(settings.redis_host, settings.redis_port), DynamoDBTier(settings))
         reader = FeatureReader(plan, tiers, settings, ManualClock(to_ms(MOMENT)))
         try:
             return [await reader.read(user, ads, Rows(plan.request, 1), at) for user, ads, at in calls]

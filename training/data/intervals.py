@@ -77,7 +77,8 @@ def _over(runs: Sequence[Run], digest: str, end: datetime) -> bool:
     # Rows lie in one folder a view and interval whatever made them, so only the last one counts: who goes back to an
     # old query finds the rows of the new one there.
     done = [r for r in own if r.status == "done" and r.finished is not None]
-    return bool(done) and max(done, key=lambda r: r.finished or EPOCH).digest == digest
+    newest = max((r.finished or EPOCH for r in done), default=EPOCH)
+    return bool(done) and all(r.digest == digest for r in done if r.finished == newest)
 
 
 def waits_for(

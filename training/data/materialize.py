@@ -182,10 +182,13 @@ class _Maker:
         if missing:
             return Outcome(view.name, end, "waits", reason="; ".join(missing))
         publisher = self._open()
-        before = _rows_before(self._ledger.runs(JOB, view.name), end)
+        runs = self._ledger.runs(JOB, view.name)
+        # Done once by this query, but another one has replaced the rows since.
+        replaced = any((r.digest, r.end, r.status) == (view.digest, end, "done") for r in runs)
+        again, before = self._again or replaced, _rows_before(runs, end)
         kept: Claim | None = None
         try:
-            with self._ledger.claim(JOB, view.name, view.digest, end - self._every, end, again=self._again) as claim:
+            with self._ledger.claim(JOB, view.name, view.digest, end - self._every, end, again=again) as claim:
                 kept = claim
                 if claim is None:
                     return Outcome(view.name, end, "done", reason="made by another process meanwhile")

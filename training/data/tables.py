@@ -98,9 +98,12 @@ def replace_folder(frame: DataFrame, settings: Settings, url: str, check: Callab
     target = Path(url)
     staging = target.parent / STAGING
     staged = staging / f"{target.name}-{uuid.uuid4().hex}"
-    frame.write.parquet(str(staged))
-    check()
-    publish_local(staged, target)
+    try:
+        frame.write.parquet(str(staged))
+        check()
+        publish_local(staged, target)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
     for left in staging.glob(f"{target.name}-*"):  # of runs that were killed
         shutil.rmtree(left, ignore_errors=True)
 

@@ -1,0 +1,35 @@
+"""`adfeast features`: every feature, who makes it, since when it is logged, who reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import click
+
+from adfeast.clock import to_datetime
+from adfeast.feast_ext.catalogue import Entry, catalogue
+from adfeast.settings import load_settings
+from cli.answer import Answer, answers
+
+
+@click.command()
+@answers
+def features() -> Answer:
+    """List every feature that is defined or read."""
+    found = catalogue(load_settings())
+    return Answer({"features": [asdict(f) for f in found]}, _table(found))
+
+
+def _table(found: list[Entry]) -> Iterator[str]:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("feature", "view", "type", "made by", "logged since", "read by", "may go", box=None)
+    for f in found:
+        since = f"{to_datetime(f.logged_since_ms):%Y-%m-%d %H:%M}" if f.logged_since_ms else "not yet"
+        table.add_row(f.name, f.view, f.type, f.maker, since, ", ".join(f.models), f.may_go)
+    console = Console()
+    with console.capture() as shown:
+        console.print(table)
+    yield shown.get().rstrip()
