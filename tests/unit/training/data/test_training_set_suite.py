@@ -11,7 +11,8 @@ import pytest
 from adfeast.contract.signature import DTYPES, Contract, Identity
 from adfeast.contract.tensors import Status
 from training.data.columns import NOT_LOGGED, column_names, status_column, training_schema
-from training.data.expectations import frame, meet, suite
+from training.data.expectations import evaluate
+from training.data.training_set_suite import frame, suite
 
 NUMBER = Identity("age", "users", "user", "dense", "float32")
 CONTRACT = Contract(
@@ -52,35 +53,48 @@ def change(table: pa.Table, name: str, **values: Any) -> pa.Table:
     return table.set_column(at, table.schema.field(at), pa.array(column, table.schema.field(at).type))
 
 
+def judged(table: pa.Table) -> tuple[list[str], int]:
+    return evaluate("set", frame(table, CONTRACT), suite(table, CONTRACT, (0.0, 0.5)))
+
+
 def failed(table: pa.Table) -> list[str]:
-    return meet(frame(table, CONTRACT), suite(table, CONTRACT, (0.0, 0.5)))[0]
+    return judged(table)[0]
 
 
 def test_a_sound_set_meets_everything_and_a_feature_never_logged_may_be_absent() -> None:
-    table = sound()
-    problems, count = meet(frame(table, CONTRACT), suite(table, CONTRACT, (0.0, 0.5)))
+    problems, count = judged(sound())
     assert problems == []
     assert count > 30
 
 
-@pytest.mark.parametrize(
-    ("name", "values", "says"),
-    [
+# Together in one set where they do not touch each other: a run of Great Expectations takes seconds.
+BROKEN = {
+    "single values": [
         ("age", {"_7": None}, "in_set(null(age)): 1 rows, such as [2.0]"),
-        ("age__status", {"all": 4}, "mean_to_be_between(present(age))"),
-        ("campaign__status", {"all": 5}, "mean_to_be_between(present(campaign))"),
         ("campaign__status", {"_7": 3}, "in_set(campaign__status)"),
-        ("campaign", {"_7": -2}, "between(campaign): 1 rows, such as [-2]"),
+        ("campaign", {"_7": -2}, "1 rows, such as [-2]"),
         ("content", {"_7": [1.0, float("inf")]}, "between(max(content))"),
         ("recent", {"_7": [None, 1, 2]}, "not_be_null(min(recent))"),
-        ("age", {"_7": float("inf")}, "between(age)"),
         ("score", {"_7": 1.5}, "between(score)"),
         ("model_version", {"_7": None}, "not_be_null(model_version)"),
         ("impression_id", {"_7": "impression_id 6"}, "unique(impression_id)"),
         ("label", {"all": 0}, "mean_to_be_between(label)"),
+    ],
+    "a lost source": [
+        ("age", {"_7": float("inf")}, "between(age)"),
+        ("age__status", {"all": 4}, "mean_to_be_between(present(age))"),
+        ("campaign__status", {"all": 5}, "mean_to_be_between(present(campaign))"),
         ("label", {"all": 1}, "mean_to_be_between(label)"),
     ],
-)
-def test_what_is_broken_is_named(name: str, values: dict[str, Any], says: str) -> None:
-    found = failed(change(sound(), name, **values))
-    assert any(says in text for text in found), found
+}
+
+
+@pytest.mark.parametrize("changes", BROKEN.values(), ids=BROKEN)
+def test_what_is_broken_is_named_and_nothing_else(changes: list[tuple[str, dict[str, Any], str]]) -> None:
+    table = sound()
+    for name, values, _ in changes:
+        table = change(table, name, **values)
+    found = failed(table)
+    for _, _, says in changes:
+        assert any(says in text for text in found), (says, found)
+    assert len(found) <= len(changes) + 1, found  # a list with a null has neither a least nor a largest element
