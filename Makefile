@@ -48,10 +48,11 @@ PYTHON = $(shell python3.11 infra/local/setup/shared_python.py 2>/dev/null || ec
 # $(call sync,environment,extras)
 sync = UV_PROJECT_ENVIRONMENT=$(ENV)/$(1) $(UV) sync --frozen --python $(PYTHON) $(addprefix --extra ,$(2))
 
-.PHONY: help setup prerequisites demo test unit bench up down proto lint types imports clean distclean
+
+.PHONY: help setup prerequisites demo drill-change test unit bench up down proto lint types imports clean distclean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 demo: setup ## Install all it needs, then run the whole loop on real data (KEEP=1 leaves the platform up)
 	@$(BIN)/adfeast demo $(if $(KEEP),--keep-up) $(ARGS)
@@ -63,6 +64,9 @@ test: setup ## Install all it needs, then run every test (ARGS='-k name' for som
 # Half a minute, most of it the imports of Feast and torch: what trains, and what downloads, is left to `make test`.
 unit: setup ## The tests of seconds: no platform, no training (ARGS='-k name' for some)
 	@$(BIN)/pytest --basetemp $(LOCAL)/pytest -p no:nbmake -m "not slow" --ignore tests/unit/training tests/unit $(ARGS)
+
+drill-change: setup ## Change everything under traffic while programs are killed (10 minutes; ARGS=--short for 4)
+	@$(BIN)/python -m drills.change $(ARGS)
 
 bench: setup ## Measure, each number beside its peer or its floor
 	@$(BIN)/python -m benchmarks.predict $(ARGS)

@@ -2,7 +2,13 @@
 
 
 class AdfeastError(Exception):
-    """Something a caller or an operator can act on; the message names the field, the value and what to do."""
+    """Something a caller or an operator can act on; the message names the field, the value and what to do.
+
+    Attributes:
+        later: nothing is wrong: the same may be asked again unchanged once the state is another.
+    """
+
+    later = False
 
 
 class DefinitionError(AdfeastError):

@@ -63,9 +63,13 @@ class LedgerError(AdfeastError):
 class RunInProgress(LedgerError):
     """Another process is at work on the same interval, or holds the same lease."""
 
+    later = True
+
 
 class LeaseLost(LedgerError):
     """Somebody else has taken over meanwhile: nothing may be published any more."""
+
+    later = True
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,8 @@ class Ledger:
         try:
             yield claim
         except BaseException as error:
-            self._finish(mine, status="failed", error=f"{type(error).__name__}: {error}"[:2000])
+            what = f"{type(error).__name__}: {error}"[:2000]
+            self._finish(mine, status="failed", error=what, facts=json.dumps(claim.facts))
             raise
         else:
             changed = self._finish(mine, status="done", rows=claim.rows, error=None, facts=json.dumps(claim.facts))

@@ -1,80 +1,93 @@
-"""`adfeast batch ...`: the jobs a scheduler calls."""
+"""`adfeast batch ...`: the jobs a scheduler calls. Each can be called again: what is done is not done twice."""
 
 from __future__ import annotations
 
-import logging
-import re
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime, timedelta
 
 import click
 
-from adfeast.clock import SystemClock
+from adfeast.clock import SystemClock, to_datetime
+from adfeast.ledger import Ledger, Run
 from adfeast.settings import load_settings
-
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-class Moment(click.ParamType[datetime]):
-    """An ISO 8601 time; without an offset it is UTC."""
-
-    name = "time"
-
-    def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Aware datetime in UTC."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a time such as 2019-11-29T00:00Z", param, ctx)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-class Span(click.ParamType[timedelta]):
-    """A length of time such as 30m, 24h or 7d."""
-
-    name = "span"
-
-    def convert(self, value: str | timedelta, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """A positive timedelta."""
-        if isinstance(value, timedelta):
-            return value
-        found = re.fullmatch(r"([1-9]\d*)([smhd])", value)
-        if not found:
-            self.fail(f"{value!r} is not a length of time such as 30m, 24h or 7d", param, ctx)
-        return timedelta(**{UNITS[found[2]]: int(found[1])})
+from cli.answer import Answer, answers
+from cli.exit_codes import DONE, FAILED, WAITS
+from cli.quiet import be_quiet
+from cli.times import Moment, Span
 
 
 @click.group()
 def batch() -> None:
-    """Batch features, materialization, labels and their validation."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("training").setLevel(logging.INFO)
+    """Batch features, training sets, and the ledger of what was made."""
+    be_quiet()
 
 
 @batch.command()
-@click.option("--as-of", type=Moment(), required=True, help="End of the interval; later events are not seen.")
-def features(as_of: datetime) -> None:
-    """Compute the batch views into the lake."""
-    from training.data import batch_features
-
-    for view, rows in batch_features.run(load_settings(), as_of, SystemClock()).items():
-        click.echo(f"{view}: {rows} rows")
-
-
-@batch.command()
-@click.option("--until", type=Moment(), required=True, help="Bring the online rows up to this time.")
+@click.option("--until", type=Moment(), help="Make the intervals that end by then; default: now, less the lateness.")
 @click.option("--every", type=Span(), default="24h", show_default=True, help="Length of an interval.")
-@click.option("--since", type=Moment(), help="Do also the intervals after this time.")
-def materialize(until: datetime, every: timedelta, since: datetime | None) -> None:
-    """Compute the missed intervals of the batch views and write them to the online store; safe to run twice."""
+@click.option("--since", type=Moment(), help="Make also the intervals that end after this time.")
+@click.option("--view", "views", multiple=True, help="Only this view; may be given several times.")
+@click.option("--interval", type=Moment(), help="Make again the one interval that ends at this time.")
+@click.option("--lateness", type=Span(), default="5m", show_default=True, help="Wait so long after an interval's end.")
+@click.option("--grace", type=Span(), default="60s", show_default=True, help="Archive must reach so far beyond it.")
+@click.option(
+    "--least-rows",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="A view with less than this share of the rows of its interval before is not published.",
+)
+@answers
+def materialize(
+    until: datetime | None,
+    every: timedelta,
+    since: datetime | None,
+    views: tuple[str, ...],
+    interval: datetime | None,
+    lateness: timedelta,
+    grace: timedelta,
+    least_rows: float,
+) -> Answer:
+    """Make what is missing of the batch views, in the lake and online.
+
+    Takes only intervals that have ended and whose events are archived in full; says what it waits for. Each view is
+    made alone, newest interval first. Unsound rows are put aside in the lake below quarantine/. A view that fails its
+    checks is not published.
+    """
+    if interval is not None and (until, since) != (None, None):
+        raise click.UsageError("--interval makes one interval, so --until and --since have no meaning beside it")
     from training.data import materialize as job
 
-    written = job.run(load_settings(), until, SystemClock(), every, since)
-    for end, rows in written.items():
-        click.echo(f"until {end.isoformat()}: {rows} rows")
-    if not written:
-        click.echo(f"nothing to do until {until.isoformat()}")
+    clock = SystemClock()
+    end = interval or until or to_datetime(clock.now_ms()) - lateness
+    limits = job.Limits(lateness, grace, least_rows)
+    again = interval is not None
+    made = job.run(load_settings(), end, clock, every, since, views=views, again=again, limits=limits)
+    lines = [_line(o.view, o.end, o.status, o.rows, o.rows_aside, o.reason) for o in made]
+    statuses = {o.status for o in made}
+    code = FAILED if "failed" in statuses else WAITS if "waits" in statuses else DONE
+    return Answer({"outcomes": [asdict(o) for o in made]}, lines or [f"nothing to do until {end.isoformat()}"], code)
+
+
+def _line(view: str, end: datetime, status: str, rows: int, aside: int, reason: str) -> str:
+    what = {"done": f"{rows} rows", "failed": f"FAILED: {reason}", "waits": f"waits: {reason}"}[status]
+    return f"{view} until {end.isoformat()}: {what}" + (f", {aside} put aside as unsound" if aside else "")
+
+
+@batch.command()
+@click.option("--view", required=True, help="The view.")
+@click.option("--interval", type=Moment(), required=True, help="End of the interval.")
+@click.option("--every", type=Span(), default="24h", show_default=True, help="Length of the interval.")
+@click.option("--reason", required=True, help="Stands in the ledger.")
+@answers
+def skip(view: str, interval: datetime, every: timedelta, reason: str) -> Answer:
+    """Give up an interval of a view; `materialize --interval` makes it all the same."""
+    from training.data import materialize as job
+
+    job.skip(load_settings(), view, interval, SystemClock(), reason, every)
+    facts = {"view": view, "end": interval, "status": "skipped", "reason": reason}
+    return Answer(facts, [f"{view} until {interval.isoformat()}: skipped"])
 
 
 @batch.command()
@@ -82,42 +95,59 @@ def materialize(until: datetime, every: timedelta, since: datetime | None) -> No
 @click.option("--end", type=Moment(), required=True, help="End of the impression times, excluded.")
 @click.option("--label-window", type=Span(), default="30m", show_default=True, help="A click counts this long.")
 @click.option("--name", required=True, help="Name of the training set.")
-@click.option("--as-of", type=Moment(), help="Leave out impressions whose window closes later; default: now.")
-def labels(start: datetime, end: datetime, label_window: timedelta, name: str, as_of: datetime | None) -> None:
-    """Join impressions, snapshots and clicks into a training set."""
+@click.option("--as-of", type=Moment(), help="For back-tests: know only what had happened by then.")
+@click.option("--grace", type=Span(), default="5m", show_default=True, help="Archive must reach so far beyond it.")
+@answers
+def labels(
+    start: datetime,
+    end: datetime,
+    label_window: timedelta,
+    name: str,
+    as_of: datetime | None,
+    grace: timedelta,
+) -> Answer:
+    """Join impressions, snapshots and clicks into a training set, once the archive holds all that it depends on."""
     from training.data import label_join
 
-    result = label_join.run(load_settings(), start, end, label_window, name, as_of or datetime.now(UTC))
-    for what, count in result.counts.items():
-        click.echo(f"{what}: {count}")
-    click.echo(result.path)
+    made = label_join.run(load_settings(), start, end, label_window, name, SystemClock(), as_of, grace)
+    counts = [f"{what}: {count}" for what, count in made.counts.items()]
+    counts += [f"unknown contract {contract}: {count}" for contract, count in made.unknown_contracts.items()]
+    return Answer(asdict(made), [*counts, made.path])
 
 
 @batch.command()
 @click.argument("path")
-def validate(path: str) -> None:
-    """Check a training set against its signature."""
+@answers
+def validate(path: str) -> Answer:
+    """Check a training set against its contract."""
     from training.data import validate as job
 
-    checked = job.run(load_settings(), path)
-    click.echo(f"{checked.rows} rows meet {checked.expectations} expectations")
+    checked = job.run(load_settings(), path, SystemClock())
+    return Answer(asdict(checked), [f"{checked.rows} rows meet {checked.expectations} expectations"])
 
 
 @batch.command()
-def runs() -> None:
+@click.option("--job", help="Only runs of this job, such as batch_view.")
+@click.option("--view", "subject", help="Only runs of this view, or training set.")
+@answers
+def runs(job: str | None, subject: str | None) -> Answer:
     """Show the run ledger."""
+    found = Ledger(load_settings(), SystemClock()).runs(job, subject)
+    return Answer({"runs": [asdict(r) for r in found]}, _table(found))
+
+
+def _table(found: list[Run]) -> Iterator[str]:
+    """Made when it is printed: programs do not ask for it."""
     from rich.console import Console
     from rich.table import Table
 
-    from adfeast.feast_ext.store import make_state_folders
-    from adfeast.ledger import Ledger
-
-    settings = load_settings()
-    make_state_folders(settings)
-    ledger = Ledger(settings, SystemClock())
-    table = Table("job", "interval", "status", "rows", "attempts", "seconds", "error")
-    for r in ledger.runs():
+    table = Table("job", "what", "interval", "status", "rows", "attempts", "seconds", "error")
+    for r in found:
         took = f"{(r.finished - r.started).total_seconds():.1f}" if r.finished else ""
         interval = f"{r.start:%Y-%m-%d %H:%M} to {r.end:%Y-%m-%d %H:%M}"
-        table.add_row(r.job, interval, r.status, str(r.rows or ""), str(r.attempts), took, r.error or "")
-    Console().print(table)
+        rows = "" if r.rows is None else str(r.rows)
+        table.add_row(r.job, r.subject, interval, r.status, rows, str(r.attempts), took, r.error or "")
+    console = Console()
+    with console.capture() as shown:
+        console.print(table)
+    yield shown.get().rstrip()

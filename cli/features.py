@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import click
 
 from adfeast.clock import to_datetime
-from adfeast.feast_ext.catalogue import catalogue
+from adfeast.feast_ext.catalogue import Entry, catalogue
 from adfeast.settings import load_settings
+from cli.answer import Answer, answers
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs: a JSON list.")
-def features(as_json: bool) -> None:
+@answers
+def features() -> Answer:
     """List every feature that is defined or read."""
     found = catalogue(load_settings())
-    if as_json:
-        click.echo(json.dumps([asdict(f) for f in found]))
-        return
+    return Answer({"features": [asdict(f) for f in found]}, _table(found))
+
+
+def _table(found: list[Entry]) -> Iterator[str]:
     from rich.console import Console
     from rich.table import Table
 
@@ -27,4 +29,7 @@ def features(as_json: bool) -> None:
     for f in found:
         since = f"{to_datetime(f.logged_since_ms):%Y-%m-%d %H:%M}" if f.logged_since_ms else "not yet"
         table.add_row(f.name, f.view, f.type, f.maker, since, ", ".join(f.models), f.may_go)
-    Console().print(table)
+    console = Console()
+    with console.capture() as shown:
+        console.print(table)
+    yield shown.get().rstrip()

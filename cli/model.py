@@ -1,28 +1,34 @@
-"""`adfeast model ...`: train, register and deploy the click model."""
+"""`adfeast model ...`: train, register, deploy and unload the click model."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from adfeast.clock import to_datetime
+from adfeast.contract.model_names import DEFAULT_FLAVOUR
 from adfeast.settings import load_settings
+from cli.answer import Answer, answers
 
 
 @click.group()
 def model() -> None:
-    """Train, register and deploy the click model."""
+    """Train, register, deploy and unload the click model."""
 
 
 @model.command()
 @click.option("--prior", type=float, required=True, help="Click rate it answers for every candidate.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the artifact.")
-def bootstrap(prior: float, out: Path) -> None:
+@answers
+def bootstrap(prior: float, out: Path) -> Answer:
     """Make a first model before any snapshot exists."""
     from training.model import bootstrap as first
 
-    click.echo(first.run(load_settings(), prior, out).path)
+    made = first.run(load_settings(), prior, out)
+    return Answer({"artifact": str(made.path), "signature_hash": made.signature.hash}, [str(made.path)])
 
 
 @model.command()
@@ -30,15 +36,54 @@ def bootstrap(prior: float, out: Path) -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the artifact.")
 @click.option("--model", "kind", default="dlrm", show_default=True, help="Which one to export: lr or dlrm.")
 @click.option("--seed", default=0, show_default=True)
-def train(training_set: Path, out: Path, kind: str, seed: int) -> None:
-    """Train logistic regression and a DLRM on a training set and export one."""
+@click.option("--feature", "features", multiple=True, help="Take only this input of the service (may be repeated).")
+@click.option("--drop", multiple=True, help="Leave this input out (may be repeated).")
+@click.option("--hash-size", "hash_sizes", multiple=True, metavar="NAME=N", help="Buckets of an id or list.")
+@click.option(
+    "--not-logged",
+    type=click.Choice(["leave_out", "missing"]),
+    default="leave_out",
+    show_default=True,
+    help="What becomes of rows in which an input was not logged yet.",
+)
+@answers
+def train(
+    training_set: Path,
+    out: Path,
+    kind: str,
+    seed: int,
+    features: tuple[str, ...],
+    drop: tuple[str, ...],
+    hash_sizes: tuple[str, ...],
+    not_logged: Literal["leave_out", "missing"],
+) -> Answer:
+    """Train logistic regression and a DLRM on a training set, on any of what was logged, and export one."""
     from training.model import train as training
 
-    artifact = training.run(load_settings(), training_set, out, model=kind, seed=seed)
-    for name, metrics in artifact.metrics["models"].items():
+    made = training.run(
+        load_settings(),
+        training_set,
+        out,
+        model=kind,
+        seed=seed,
+        features=features or None,
+        drop=drop,
+        hash_sizes=dict(map(_hash_size, hash_sizes)),
+        not_logged=not_logged,
+    )
+    lines = []
+    for name, metrics in made.metrics["models"].items():
         values = (f"{metric} {_figure(m)}" for metric, m in metrics.items())
-        click.echo(f"{name}{' (exported)' if name == kind else ''}: {', '.join(values)}")
-    click.echo(artifact.path)
+        lines.append(f"{name}{' (exported)' if name == kind else ''}: {', '.join(values)}")
+    data = {"artifact": str(made.path), "signature_hash": made.signature.hash, "metrics": made.metrics}
+    return Answer(data, [*lines, str(made.path)])
+
+
+def _hash_size(text: str) -> tuple[str, int]:
+    name, found, number = text.partition("=")
+    if not name or not found or not number.isdecimal():
+        raise click.BadParameter(f"{text!r} is not NAME=N, such as ad_key=4096", param_hint="--hash-size")
+    return name, int(number)
 
 
 def _figure(metric: dict[str, float | None]) -> str:
@@ -48,38 +93,71 @@ def _figure(metric: dict[str, float | None]) -> str:
 
 @model.command()
 @click.option("--artifact", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True)
-def register(artifact: Path) -> None:
-    """Register an artifact in MLflow as the next version."""
+@answers
+def register(artifact: Path) -> Answer:
+    """Register an artifact in MLflow as the next version; one that is registered already keeps its version."""
     from registry import versions as models
 
-    click.echo(models.register(load_settings(), artifact))
+    number = models.register(load_settings(), artifact)
+    return Answer({"version": number}, [str(number)])
 
 
 @model.command()
 @click.option("--version", type=int, required=True)
-@click.option("--flavour", default="onnx", show_default=True, help="onnx, torchrec_fp32 or torchrec_int8.")
-def deploy(version: int, flavour: str) -> None:
+@click.option("--flavour", default=DEFAULT_FLAVOUR, show_default=True, help="onnx, torchrec_fp32 or torchrec_int8.")
+@click.option("--wait", "wait_s", default=60.0, show_default=True, help="Seconds to wait for another deploy to end.")
+@answers
+def deploy(version: int, flavour: str, wait_s: float) -> Answer:
     """Load a version into Triton and make it production."""
     from registry import deploy as deploying
 
-    click.echo(deploying.deploy(load_settings(), version, flavour))
-
-
-@model.command("list")
-def list_versions() -> None:
-    """List the registered versions."""
-    from registry import versions as models
-
-    for v in models.versions(load_settings()):
-        kind, service = v.tags.get("model", "?"), v.tags.get("feature_service", "?")
-        click.echo(f"{v.version}\t{kind}\t{service}\t{v.signature_hash[:12]}\t{' '.join(v.aliases)}")
+    name = deploying.deploy(load_settings(), version, flavour, wait_s=wait_s)
+    return Answer({"name": name, "version": version, "flavour": flavour}, [name])
 
 
 @model.command()
-def history() -> None:
-    """List who put which version into production, and when."""
-    from registry import journal as journal
+@click.option("--name", "names", multiple=True, help="Name in Triton (may be repeated).")
+@click.option("--version", type=int, help="All flavours of this version.")
+@click.option("--wait", "wait_s", default=60.0, show_default=True, help="Seconds to wait for a deploy to end.")
+@answers
+def unload(names: tuple[str, ...], version: int | None, wait_s: float) -> Answer:
+    """Take models out of Triton that no server answers with; MLflow keeps their versions."""
+    from registry import unload as unloading
 
-    for p in journal.promotions(load_settings()):
-        at, change = to_datetime(p.at_ms).isoformat(), f"{p.before} -> {p.version}"
-        click.echo("\t".join([at, p.who, change, p.flavour, p.signature_hash[:12]]))
+    if bool(names) == (version is not None):
+        raise click.UsageError("say either --name or --version")
+    settings = load_settings()
+    if version is None:
+        gone = unloading.unload(settings, names, wait_s=wait_s)
+    else:
+        gone = unloading.unload_version(settings, version, wait_s=wait_s)
+    return Answer({"unloaded": gone}, gone)
+
+
+@model.command("list")
+@answers
+def list_versions() -> Answer:
+    """List the registered versions, and what is production."""
+    from registry import versions as models
+
+    settings = load_settings()
+    known, serving = models.versions(settings), models.production(settings)
+    lines = []
+    for v in known:
+        kind, service = v.tags.get("model", "?"), v.tags.get("feature_service", "?")
+        lines.append(f"{v.version}\t{kind}\t{service}\t{v.signature_hash[:12]}\t{' '.join(v.aliases)}")
+    return Answer({"versions": [asdict(v) for v in known], "production": serving}, lines)
+
+
+@model.command()
+@answers
+def history() -> Answer:
+    """List who put which model into production, and when; newest last."""
+    from registry import journal
+
+    told = list(journal.promotions(load_settings()))
+    lines = [
+        "\t".join([to_datetime(p.at_ms).isoformat(), p.who, f"{p.before or '-'} -> {p.name}", p.signature_hash[:12]])
+        for p in told
+    ]
+    return Answer({"promotions": [asdict(p) for p in told]}, lines)

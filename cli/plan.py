@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import click
@@ -16,30 +16,22 @@ from adfeast.feast_ext.repo import declared
 from adfeast.fleet import loaded_models, servers
 from adfeast.ledger import Ledger
 from adfeast.settings import Settings, load_settings
+from cli.answer import Answer, answers
+from cli.exit_codes import DONE, WAITS
 
-REFUSED = 3
 SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
-@click.pass_context
-def plan(context: click.Context, as_json: bool) -> None:
-    """Say what `feast apply` would change, rebuild, keep and refuse, and whom it concerns. Nothing is written.
-
-    Exit codes: 0 it would be applied, 1 the definitions cannot be read, 3 it would be refused.
-    """
+@answers
+def plan() -> Answer:
+    """Say what `feast apply` would change, rebuild, keep and refuse, and whom it concerns. Nothing is written."""
     settings = load_settings()
     wanted, models = declared(settings), loaded_models(settings)
     applied = _applied(settings)
     found = compare(applied, wanted, models, _made(settings, applied) if applied else {})
     reloading = [s.server for s in servers(settings, SystemClock().now_ms())] if found.changes else []
-    if as_json:
-        click.echo(json.dumps(asdict(found) | {"servers": reloading}))
-    else:
-        _show(found, reloading)
-    if found.refused:
-        context.exit(REFUSED)
+    return Answer(asdict(found) | {"servers": reloading}, _lines(found, reloading), WAITS if found.refused else DONE)
 
 
 def _applied(settings: Settings) -> Definitions | None:
@@ -59,14 +51,14 @@ def _made(settings: Settings, applied: Definitions) -> dict[str, list[str]]:
     }
 
 
-def _show(found: Changes, reloading: list[str]) -> None:
+def _lines(found: Changes, reloading: list[str]) -> Iterator[str]:
     if not found.changes:
-        click.echo("nothing would change")
+        yield "nothing would change"
     for c in found.changes:
         read = f"  [read by {', '.join(c.models)}]" if c.models else ""
-        click.echo(f"{SIGNS[c.how]} {c.kind} {c.name}{read}")
+        yield f"{SIGNS[c.how]} {c.kind} {c.name}{read}"
         for detail in c.details:
-            click.echo(f"    {detail}")
+            yield f"    {detail}"
     for title, lines in (
         ("rebuilt", found.rebuilt),
         ("kept, although no longer defined, until `adfeast gc --apply`", found.kept),
@@ -74,6 +66,6 @@ def _show(found: Changes, reloading: list[str]) -> None:
         ("REFUSED", found.refused),
     ):
         if lines:
-            click.echo(f"\n{title}:")
+            yield f"\n{title}:"
         for line in lines:
-            click.echo(f"  {line}")
+            yield f"  {line}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 
 _ENVIRONMENT = {
@@ -20,6 +21,19 @@ _ENVIRONMENT = {
 _LOGGERS = ("torch.fx._symbolic_trace",)
 # Modules that warn of what their own dependencies will change one day.
 _MODULES = ("feast", "mlflow", "torch", "torchrec", "onnx")
+
+
+# What a job calls on the way, and what it says of itself.
+_TALKATIVE = ("feast", "great_expectations", "py4j", "botocore", "urllib3")
+
+
+def be_quiet() -> None:
+    """For jobs: only what an operator can act on reaches standard error."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
 
 
 def quiet() -> None:

@@ -17,7 +17,6 @@ from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import load_settings
 from cli import LOG_FORMAT
 
-
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
 
 

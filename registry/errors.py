@@ -17,3 +17,30 @@ class UnknownVersion(RegistryError):
 
 class DeployFailed(RegistryError):
     """A version could not be served; what served before still does."""
+
+
+class InputsNotMade(RegistryError):
+    """A version takes features that are not made today, or are made otherwise.
+
+    Attributes:
+        missing: one text an input.
+    """
+
+    later = True
+
+    def __init__(self, what: str, missing: list[str]) -> None:
+        super().__init__(
+            f"{what} takes {len(missing)} input(s) that are not made as it was trained: {'; '.join(missing)}. "
+            "Apply the definitions it was trained with, or train and deploy a model from those of today"
+        )
+        self.missing = missing
+
+
+class NotLoaded(RegistryError):
+    """Triton has no such model."""
+
+
+class ModelInUse(RegistryError):
+    """A model that may answer now cannot be unloaded."""
+
+    later = True

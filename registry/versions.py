@@ -1,35 +1,39 @@
-"""Versions of the click model in MLflow: a run with metrics and files, a registered version, an alias.
+"""Versions of the click model in MLflow: a run with metrics and files, a registered version, and what is production.
 
 Nothing is pickled: a version is the folder that training wrote (model_repository/, signature.json, metrics.json, ...).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-import os
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from adfeast.contract.model_names import PRODUCTION_ALIAS, REGISTERED_MODEL, SIGNATURE_PARAMETER
+from adfeast.clock import Clock, SystemClock, to_datetime
+from adfeast.contract.model_names import (
+    PRODUCTION_ALIAS,
+    PRODUCTION_TAG,
+    REGISTERED_MODEL,
+    SIGNATURE_PARAMETER,
+    parse_triton_model,
+)
 from adfeast.contract.signature import Signature
+from adfeast.ledger import Ledger
 from adfeast.settings import ROOT, Settings
 from registry.errors import ArtifactError, UnknownVersion
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+from registry.tracking import client, experiment
 
 log = logging.getLogger(__name__)
 REPOSITORY = "model_repository"
 FILES = ("signature.json", "metrics.json", "evaluation.json", "export.json", "probe.npz")
 EXPERIMENT = REGISTERED_MODEL
-_QUIET = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
+ARTIFACT_TAG = "artifact_digest"
+JOB = "registration"  # in the ledger
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Version:
     """A registered version.
 
     Attributes:
-        aliases: names that point at it; `production` is served.
+        aliases: names that point at it, for people; `production` is served.
         tags: `signature_hash`, `feature_service`, `model` (its kind) among them.
     """
 
@@ -52,36 +56,59 @@ class Version:
         return self.tags.get(SIGNATURE_PARAMETER, "")
 
 
-def client(settings: Settings) -> MlflowClient:
-    """A client of `settings.mlflow_url`, which neither prints nor phones home."""
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri=settings.mlflow_url, registry_uri=settings.mlflow_url)
-
-
-def register(settings: Settings, artifact: Path) -> int:
+def register(settings: Settings, artifact: Path, clock: Clock | None = None) -> int:
     """Logs an artifact as a run and registers it as the next version of the click model.
+
+    An artifact that is registered already, whatever its folder, keeps its version.
 
     Raises:
         ArtifactError: a file is missing or not readable.
+        RunInProgress: somebody else registers the same artifact.
     """
-    artifact = Path(artifact)
+    _readable(artifact)
+    digest, when = artifact_digest(artifact), to_datetime(0)
+    ledger = Ledger(settings, clock or SystemClock())
+    # `again`: not the ledger but MLflow knows whether it was done; a killed one may have been, and MLflow may be new.
+    with ledger.claim(JOB, REGISTERED_MODEL, digest, when, when, again=True) as claim:
+        assert claim is not None
+        known = client(settings).search_model_versions(f"name='{REGISTERED_MODEL}' and tags.{ARTIFACT_TAG}='{digest}'")
+        number = int(known[0].version) if known else _log(settings, artifact, digest, claim.check)
+        claim.facts |= {"version": number, "artifact": artifact.name}
+    return number
+
+
+def artifact_digest(artifact: Path) -> str:
+    """SHA-256 of the names and contents of an artifact's files, 64 hex digits."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in artifact.rglob("*") if p.is_file()):
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest.update(f"{content} {file.relative_to(artifact)}\n".encode())
+    return digest.hexdigest()
+
+
+def _readable(artifact: Path) -> tuple[Signature, dict[str, Any], dict[str, Any]]:
+    """Signature, metrics and evaluation of an artifact."""
     if missing := [name for name in (REPOSITORY, *FILES) if not (artifact / name).exists()]:
         raise ArtifactError(f"{artifact} lacks {', '.join(missing)}: train it with `adfeast model train`")
     try:
         signature = Signature.from_json((artifact / "signature.json").read_text())
         metrics, details = (json.loads((artifact / n).read_text()) for n in ("metrics.json", "evaluation.json"))
-        kind = metrics["model"]
+        metrics["model"], metrics["models"], metrics["parts"]
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(
             f"signature.json, metrics.json or evaluation.json in {artifact} is not readable: {error}"
         ) from error
+    return signature, metrics, details
+
+
+def _log(settings: Settings, artifact: Path, digest: str, check: Callable[[], None]) -> int:
+    signature, metrics, details = _readable(artifact)
+    kind = metrics["model"]
     tags = {SIGNATURE_PARAMETER: signature.hash, "feature_service": signature.service, "model": kind}
+    tags[ARTIFACT_TAG] = digest
     mlflow = client(settings)
     _ensure_registered(mlflow)
-    run = mlflow.create_run(_experiment(mlflow), run_name=f"{kind}-{artifact.name}")
+    run = mlflow.create_run(experiment(mlflow, EXPERIMENT), run_name=f"{kind}-{artifact.name}")
     run_id: str = run.info.run_id
     try:
         provenance = {"training_set": details.get("training_set"), "git_commit": _commit()}
@@ -99,6 +126,7 @@ def register(settings: Settings, artifact: Path) -> int:
         mlflow.set_terminated(run_id, "FAILED")
         raise
     mlflow.set_terminated(run_id)
+    check()
     made = mlflow.create_model_version(
         REGISTERED_MODEL, source=f"runs:/{run_id}/{REPOSITORY}", run_id=run_id, tags=tags, await_creation_for=None
     )
@@ -109,7 +137,8 @@ def register(settings: Settings, artifact: Path) -> int:
 def versions(settings: Settings) -> list[Version]:
     """All versions, oldest first; none when nothing was registered yet."""
     mlflow = client(settings)
-    aliases = _aliases(mlflow)
+    registered = _registered(mlflow)
+    aliases = dict(registered.aliases) if registered else {}
     found = mlflow.search_model_versions(f"name='{REGISTERED_MODEL}'")
     return sorted((_version(v, aliases) for v in found), key=lambda v: v.version)
 
@@ -128,15 +157,19 @@ def version(settings: Settings, number: int) -> Version:
     raise UnknownVersion(f"version {number} of {REGISTERED_MODEL!r} is not registered (there are: {names})")
 
 
-def production(settings: Settings) -> int | None:
-    """The version that the production alias names."""
-    number = _aliases(client(settings)).get(PRODUCTION_ALIAS)
-    return None if number is None else int(number)
+def production(settings: Settings) -> str | None:
+    """Triton name of what is production: what prediction servers follow."""
+    found = _registered(client(settings))
+    return found.tags.get(PRODUCTION_TAG) if found else None
 
 
-def set_production(settings: Settings, number: int) -> None:
-    """Points the production alias at a version; prediction servers follow within seconds."""
-    client(settings).set_registered_model_alias(REGISTERED_MODEL, PRODUCTION_ALIAS, str(number))
+def set_production(settings: Settings, name: str, check: Callable[[], None]) -> None:
+    """Makes a Triton model production; prediction servers follow within seconds. `check` is asked before each step."""
+    mlflow, (number, _) = client(settings), parse_triton_model(name)
+    check()
+    mlflow.set_registered_model_alias(REGISTERED_MODEL, PRODUCTION_ALIAS, str(number))
+    check()
+    mlflow.set_registered_model_tag(REGISTERED_MODEL, PRODUCTION_TAG, name)
 
 
 def download(settings: Settings, found: Version, name: str, folder: Path) -> Path:
@@ -144,14 +177,14 @@ def download(settings: Settings, found: Version, name: str, folder: Path) -> Pat
     return Path(client(settings).download_artifacts(found.run_id, name, str(folder)))
 
 
-def _aliases(mlflow: Any) -> dict[str, str]:
+def _registered(mlflow: Any) -> Any:
     from mlflow.exceptions import RestException
 
     try:
-        return dict(mlflow.get_registered_model(REGISTERED_MODEL).aliases)
+        return mlflow.get_registered_model(REGISTERED_MODEL)
     except RestException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return {}
+            return None
         raise
 
 
@@ -169,11 +202,6 @@ def _ensure_registered(mlflow: Any) -> None:
     except RestException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-
-
-def _experiment(mlflow: Any) -> str:
-    found = mlflow.get_experiment_by_name(EXPERIMENT)
-    return str(found.experiment_id if found else mlflow.create_experiment(EXPERIMENT))
 
 
 def _flat(prefix: str, values: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -26,7 +26,9 @@ from serving.clients.http import HttpPool
 from serving.clients.kafka import KafkaProducer
 from serving.errors import ErrorInterceptor, StoreUnavailable
 from serving.features.columns import Rows
+from serving.features.dynamodb import DynamoDBTier
 from serving.features.reader import Tiers
+from serving.features.redis import RedisTier
 from serving.follower import Follower
 from serving.live import Live
 from serving.model.pointer import ModelPointer
@@ -55,7 +57,10 @@ class PredictionServer:
         self._settings, self._clock = settings, clock
         self.name = settings.server_name or f"{socket.gethostname()}:{os.getpid()}"
         self.health = health.aio.HealthServicer()
-        self._tiers, self._triton = Tiers(settings), HttpPool(settings.triton_http)
+        dynamodb = DynamoDBTier(settings)
+        self._credentials = dynamodb.credentials
+        self._tiers = Tiers(RedisTier(settings.redis_host, settings.redis_port), dynamodb)
+        self._triton = HttpPool(settings.triton_http)
         self._pointer = ModelPointer(settings, self._triton)
         self._follower = Follower(settings, self._tiers, self._pointer, clock, self._live_changed)
         # Snapshots have a producer of their own: a flood of them must not fill the buffer that events wait in.
@@ -106,7 +111,7 @@ class PredictionServer:
             asyncio.create_task(work)
             for work in (
                 self._follower.follow(),
-                self._tiers.keep_fresh(),
+                self._credentials.keep_fresh(),
                 self._events.follow(),
                 self._keep_reporting(),
             )

@@ -48,6 +48,11 @@ def newest(plan: Plan, job: str, digest: str = "*") -> Retained | None:
     return Retained(f"file://{last.parent}", last.relative_to(folder).parts[0])
 
 
+def savepoints(plan: Plan, job: str, digest: str) -> str:
+    """Where the savepoints of a digest go, as Flink takes it."""
+    return f"{plan['checkpoints']}/{job}/{digest}/savepoints"
+
+
 def _plan_file(plan: Plan, job: str, digest: str) -> Path:
     return _folder(plan, job) / digest / "plan.json"
 

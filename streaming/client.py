@@ -27,7 +27,10 @@ class Start:
 
 
 class Client:
-    """A running client whose jobs are planned; it ends without doing anything at the end of the block, or of us.
+    """A running client; unless it is told to start something it ends with the block, or with us.
+
+    Args:
+        jobs: their SQL is planned before the block begins.
 
     Raises:
         SubmitFailed: at the beginning of the block: the SQL cannot be planned; nothing was touched.
@@ -84,4 +87,6 @@ class Client:
             self._process.communicate("")
 
     def _told(self, said: list[str]) -> str:
-        return ("".join(said) + self._log.read_text(errors="replace"))[-LOG_CHARACTERS:]
+        lines = "".join(said).splitlines() + self._log.read_text(errors="replace").splitlines()
+        # A hundred frames of the planner follow each cause.
+        return "\n".join(line for line in lines if not line.startswith("\tat "))[-LOG_CHARACTERS:]

@@ -84,13 +84,15 @@ class FlinkRest:
         self.ask(f"/jobs/{job}", method="PATCH")
         self._until_gone(job, deadline_s)
 
-    def stop(self, job: str, deadline_s: float = 60.0) -> str:
-        """Stops a job with a savepoint, everything committed, and returns the savepoint's path.
+    def stop(self, job: str, folder: str, deadline_s: float = 60.0) -> str:
+        """Stops a job with a savepoint below `folder`, everything committed, and returns the savepoint's path.
+
+        Its checkpoints are gone afterwards.
 
         Raises:
             StreamingError: the savepoint failed; the job goes on.
         """
-        trigger = self.ask(f"/jobs/{job}/stop", {"drain": False})["request-id"]
+        trigger = self.ask(f"/jobs/{job}/stop", {"drain": False, "targetDirectory": folder})["request-id"]
         until = time.monotonic() + deadline_s
         while time.monotonic() < until:
             status = self.ask(f"/jobs/{job}/savepoints/{trigger}")

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 
 from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient, OffsetSpec
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import KafkaError, NoError, TopicAlreadyExistsError
 from kafka.net.compat import KafkaNetClient
+from kafka.structs import OffsetAndMetadata
 
 from adfeast.contract.topics import Topic
 from streaming.errors import StreamingError
@@ -106,6 +107,19 @@ def committed_offsets(bootstrap: str, group: str, topics: Iterable[str]) -> Offs
         asked = {group: _partitions(client, bootstrap, topics)}
         found = _patiently(lambda: client.list_group_offsets(asked))[group]
         return {(p.topic, p.partition): max(at.offset, 0) for p, at in found.items()}
+
+
+def commit_offsets(bootstrap: str, group: str, offsets: Offsets) -> None:
+    """Sets what a group without members would read next.
+
+    Raises:
+        StreamingError: Kafka does not answer or refuses.
+    """
+    wanted = {TopicPartition(*place): OffsetAndMetadata(offset, "", -1) for place, offset in offsets.items()}
+    with admin(bootstrap) as client:
+        for place, problem in _patiently(lambda: client.alter_group_offsets(group, wanted)).items():
+            if problem is not NoError:
+                raise StreamingError(f"offset {wanted[place].offset} of {place} cannot be set for {group}: {problem}")
 
 
 def assigned_partitions(bootstrap: str, group: str, patience_s: float = PATIENCE_S) -> int:

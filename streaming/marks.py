@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from confluent_kafka import KafkaError, Message, Producer
+from sqlalchemy.exc import SQLAlchemyError
 
 from adfeast.clock import Clock, SystemClock
 from adfeast.errors import AdfeastError, InvalidEvent
@@ -81,8 +82,8 @@ def heartbeat(
     while not stop.wait(period_s):
         try:
             _send(settings, load(), clock.now_ms(), clock)
-        except AdfeastError as error:
-            log.warning("no time mark was sent: %s", error)
+        except (AdfeastError, SQLAlchemyError) as error:
+            log.warning("no time mark was sent, or none is known of: %s", error)
         else:
             file.touch()
 

@@ -17,10 +17,11 @@ from adfeast.clock import Clock
 from adfeast.contract.definitions import Definitions
 from adfeast.errors import AdfeastError
 from adfeast.feast_ext.registry import load_definitions
+from adfeast.ledger import RunInProgress
 from adfeast.settings import Settings
 from streaming.archive_progress import ArchiveProgress
 from streaming.checkpoints import kept_plan
-from streaming.errors import StreamingError, SubmitFailed
+from streaming.errors import StreamingError
 from streaming.flink_rest import FlinkRest
 from streaming.plan import ARCHIVE, Plan, make_plan
 from streaming.submit import differs, submit
@@ -28,7 +29,7 @@ from streaming.submit import differs, submit
 log = logging.getLogger(__name__)
 PERIOD_S = 1.5
 PROGRESS_MS = 3_000
-# A plan that failed is tried again after so long, doubled each time: planning takes seconds of a core.
+# What failed is tried again after so long, doubled each time: planning takes seconds of a core.
 RETRY_MS, LONGEST_RETRY_MS = 5_000, 120_000
 
 
@@ -41,7 +42,8 @@ class Reconciler:
         self._read: Definitions | None = None
         self._planned: tuple[Definitions, Plan] | None = None
         self._progress, self._progress_ms = ArchiveProgress(settings), 0
-        self._retry_ms, self._not_before_ms, self._failed = RETRY_MS, 0, ""
+        self._retry_ms, self._not_before_ms = RETRY_MS, 0
+        self._failed: AdfeastError | None = None
         self._problem = ""
 
     def run(self, stop: threading.Event, period_s: float = PERIOD_S) -> None:
@@ -67,7 +69,7 @@ class Reconciler:
         if settled and (self._planned is None or self._planned[0] != definitions):
             # Else `feast apply` may be in the middle of its work; what is half applied is not planned.
             self._planned = definitions, make_plan(definitions, self._settings)
-            self._retry_ms, self._not_before_ms = RETRY_MS, 0
+            self._retry_ms, self._not_before_ms, self._failed = RETRY_MS, 0, None
 
     def _bring_in_line(self) -> None:
         if self._planned is None:
@@ -75,15 +77,17 @@ class Reconciler:
         plan = self._planned[1]
         if not differs(plan, self._rest):
             return
-        if self._clock.now_ms() < self._not_before_ms:
-            raise SubmitFailed(self._failed)
+        if self._failed and self._clock.now_ms() < self._not_before_ms:
+            raise self._failed.with_traceback(None)
         try:
             submit(plan, self._settings, wait_s=0, clock=self._clock)
-        except SubmitFailed as error:
-            self._failed, self._not_before_ms = str(error), self._clock.now_ms() + self._retry_ms
+        except RunInProgress:
+            raise  # whoever is at it does the same
+        except AdfeastError as error:
+            self._failed, self._not_before_ms = error, self._clock.now_ms() + self._retry_ms
             self._retry_ms = min(2 * self._retry_ms, LONGEST_RETRY_MS)
             raise
-        self._retry_ms, self._not_before_ms = RETRY_MS, 0
+        self._retry_ms, self._not_before_ms, self._failed = RETRY_MS, 0, None
 
     def _publish(self) -> None:
         now = self._clock.now_ms()
@@ -102,7 +106,9 @@ class Reconciler:
         self._problem = problem
         file = last_pass(self._settings.local)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(problem)
+        written = file.with_suffix(".new")
+        written.write_text(problem)
+        written.replace(file)  # an empty file would say that all is well
 
 
 def last_pass(local: Path) -> Path:

@@ -7,7 +7,7 @@ A job carries its plan's digest in its name. Equal digest and running: left alon
 from its last retained checkpoint. Another digest:
 
 - `archive` is stopped with a savepoint, which commits all files, and started from it while it reads the same topics;
-  with other topics it starts at the offsets that the savepoint committed to its consumer group. If it does not run, its
+  with other topics it starts at the offsets of the savepoint, through its consumer group. If it does not run, its
   former plan is started from what it left, only to be stopped so.
 - `features` is cancelled and built again from the earliest events: the state of other windows cannot be converted,
   but it follows from the events. Values it emits again are absolute and carry their event time, so Redis, in which the
@@ -27,12 +27,13 @@ from adfeast.contract.event_schemas import mark_readable
 from adfeast.contract.topics import Topic
 from adfeast.ledger import Claim, Ledger
 from adfeast.settings import Settings
-from streaming.checkpoints import keep_plan, kept_plan, newest
+from streaming.checkpoints import keep_plan, kept_plan, newest, savepoints
 from streaming.client import Client, Start
 from streaming.errors import SubmitFailed
 from streaming.flink_rest import FlinkRest, Job
-from streaming.kafka_admin import ensure_topics
+from streaming.kafka_admin import commit_offsets, committed_offsets, ensure_topics
 from streaming.plan import ARCHIVE, FEATURES, Plan
+from streaming.savepoint import source_positions
 
 log = logging.getLogger(__name__)
 JOBS = (FEATURES, ARCHIVE)
@@ -66,7 +67,7 @@ def submit(
         actions = _Submission(plan, settings, claim, deadline_s).run()
         claim.check()
         mark_readable(settings, {e["topic"]: e["schemas"] for e in plan["events"]})
-    for action in actions:
+    for action in (a for a in actions if a.what != "left"):
         log.info("job %s-%s: %s %s", plan["project"], action.job, action.what, action.restore or "")
     return actions
 
@@ -92,11 +93,12 @@ class _Submission:
     def run(self) -> list[Action]:
         plan = self._plan
         different = differs(plan, self._rest)
-        planned = [job for job in different if job in plan["jobs"]]
+        # What does not run has nothing to lose by a plan that fails later.
+        stopping = [j for j in different if j in plan["jobs"] and self._rest.alive(plan["jobs"][j]["name"])]
         actions = [Action(job, "left") for job in JOBS if job in plan["jobs"] and job not in different]
         if different:
             ensure_topics(self._settings.kafka_bootstrap, {n: Topic(**t) for n, t in plan["topics"].items()})
-            with Client(plan, planned, self._settings) as client:
+            with Client(plan, stopping, self._settings) as client:
                 done = [self._make_room(job) for job in different]
                 self._start(plan, client, [a for a in done if a.what != "cancelled"])
             actions += done
@@ -119,7 +121,7 @@ class _Submission:
 
     def _make_room_for_archive(self, running: Job | None) -> Action:
         plan = self._plan
-        savepoint = self._rest.stop(running.id) if running else None
+        savepoint = self._stop(running) if running else None
         # Whatever the job wrote last is what Kafka's offsets and the files of the lake agree with.
         last = newest(plan, ARCHIVE)
         if last is None:
@@ -127,15 +129,28 @@ class _Submission:
         former = plan if last.digest == plan["jobs"][ARCHIVE]["digest"] else kept_plan(plan, ARCHIVE, last.digest)
         if former is None or sorted(former["lake"]) == sorted(plan["lake"]):
             return Action(ARCHIVE, "restored", savepoint or last.path)
-        if not running:
-            self._close(former, last.path)
+        self._commit(former, savepoint or self._close(former, last.path))
         return Action(ARCHIVE, "started")
 
-    def _close(self, former: Plan, path: str) -> None:
-        """Commits the files and offsets that a former archive job has left open."""
-        with Client(former, [ARCHIVE], self._settings) as client:
+    def _close(self, former: Plan, path: str) -> str:
+        """Commits the files that a former archive job has left open; returns its savepoint."""
+        with Client(former, [], self._settings) as client:
             self._start(former, client, [Action(ARCHIVE, "restored", path)])
-        self._rest.stop(self._wait_running(former, ARCHIVE).id)
+        return self._stop(self._wait_running(former, ARCHIVE))
+
+    def _commit(self, former: Plan, savepoint: str) -> None:
+        """Lets the next archive job begin where the savepoint ends."""
+        bootstrap, group = self._settings.kafka_bootstrap, former["jobs"][ARCHIVE]["name"]
+        read = source_positions(savepoint, former["lake"].keys() & self._plan["lake"].keys())
+        committed = committed_offsets(bootstrap, group, {topic for topic, _ in read})
+        behind = {place: offset for place, offset in read.items() if offset > committed[place]}
+        if behind:
+            log.info("offsets of %s that Kafka was not told of in time: %s", savepoint, behind)
+            self._claim.check()
+            commit_offsets(bootstrap, group, behind)
+
+    def _stop(self, running: Job) -> str:
+        return self._rest.stop(running.id, savepoints(self._plan, ARCHIVE, running.digest))
 
     def _start(self, plan: Plan, client: Client, actions: list[Action]) -> None:
         for action in actions:

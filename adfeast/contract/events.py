@@ -21,7 +21,7 @@ from fastavro.schema import to_parsing_canonical_form
 from adfeast.errors import DefinitionError, InvalidEvent
 
 EVENT_ID, EVENT_TIME = "event_id", "event_timestamp"
-REQUEST_ID, IMPRESSION_ID = "request_id", "impression_id"
+REQUEST_ID, IMPRESSION_ID, ATTEMPT_ID = "request_id", "impression_id", "attempt_id"
 IMPRESSIONS, CLICKS = "impressions", "clicks"
 
 MAX_ID_BYTES = 256

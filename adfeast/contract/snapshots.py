@@ -114,14 +114,7 @@ class SnapshotCodec:
             InvalidEvent: not a snapshot.
             SignatureMismatch: made under another contract than this codec's.
         """
-        found, body = unframe(message)
-        if found != _FINGERPRINT:
-            raise InvalidEvent(f"a message on topic {TOPIC!r} has schema {found.hex()}, not {_FINGERPRINT.hex()}")
-        try:
-            record: Any = fastavro.schemaless_reader(io.BytesIO(body), _WIRE, None)
-        except (EOFError, ValueError, IndexError, KeyError) as error:
-            raise InvalidEvent(f"{len(message)} bytes on topic {TOPIC!r} are not a snapshot: {error}") from error
-        return self.from_record(record)
+        return self.from_record(read_record(message))
 
     def from_record(self, record: dict[str, Any]) -> Snapshot:
         """The snapshot in an archived row; `event_timestamp` in milliseconds.
@@ -151,6 +144,22 @@ class SnapshotCodec:
         tensor[:, shared] = np.frombuffer(record[f"shared_{TENSORS[role]}"], DTYPES[role])
         tensor[:, own] = np.frombuffer(record[f"candidate_{TENSORS[role]}"], DTYPES[role]).reshape(len(own), n).T
         return tensor
+
+
+def read_record(message: bytes) -> dict[str, Any]:
+    """The fields of a message; its `contract_hash` says by which contract its blocks are read.
+
+    Raises:
+        InvalidEvent: not a snapshot.
+    """
+    found, body = unframe(message)
+    if found != _FINGERPRINT:
+        raise InvalidEvent(f"a message on topic {TOPIC!r} has schema {found.hex()}, not {_FINGERPRINT.hex()}")
+    try:
+        record: Any = fastavro.schemaless_reader(io.BytesIO(body), _WIRE, None)
+    except (EOFError, ValueError, IndexError, KeyError) as error:
+        raise InvalidEvent(f"{len(message)} bytes on topic {TOPIC!r} are not a snapshot: {error}") from error
+    return record  # type: ignore[no-any-return]
 
 
 def _by_row(block: bytes, dtype: type[np.generic], n: int) -> NDArray[Any]:

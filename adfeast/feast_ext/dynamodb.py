@@ -1,5 +1,5 @@
-"""Feast's DynamoDB store with the four things it lacks: keys from settings, tables on servers without tags, rows that
-never go back in time, and answers without holes.
+"""Feast's DynamoDB store with the five things it lacks: keys from settings, tables on servers without tags, rows that
+never go back in time, none from the future, and answers without holes.
 
 Feast writes rows unconditionally, so a backfill of an old day would overwrite today's values. Here a batch is
 compared with the stored `event_ts` first and only rows that are not older are put: ten times the speed of conditional
@@ -31,7 +31,9 @@ from feast.infra.supported_async_methods import SupportedAsyncMethods
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
+from adfeast.clock import Clock, SystemClock
 from adfeast.feast_ext.errors import StoreThrottled
+from adfeast.feast_ext.future import refuse_future
 
 THREADS = 4
 PUT_BATCH = 25  # DynamoDB's limit
@@ -49,8 +51,9 @@ class DynamoDBTierOnlineStoreConfig(DynamoDBOnlineStoreConfig):  # type: ignore[
 class DynamoDBTierOnlineStore(DynamoDBOnlineStore):  # type: ignore[misc]
     """See the module."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
         super().__init__()
+        self._clock = clock or SystemClock()
         self._dynamodb_client: Any = None
         self._dynamodb_resource: Any = None
         self._lock = threading.Lock()
@@ -114,8 +117,10 @@ class DynamoDBTierOnlineStore(DynamoDBOnlineStore):  # type: ignore[misc]
         """Puts the newest row of each key unless the stored one is newer.
 
         Raises:
+            FutureRow: a row lies after the clock; none of the batch is written.
             StoreThrottled: still unprocessed after all attempts.
         """
+        refuse_future(table.name, data, self._clock)
         own = self._use(config)
         name = _get_table_name(own, config, table)
         rows: dict[str, dict[str, Any]] = {}

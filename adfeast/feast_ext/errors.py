@@ -7,5 +7,9 @@ class TierError(AdfeastError):
     """A view cannot be placed in an online tier."""
 
 
+class FutureRow(AdfeastError):
+    """A row's event time lies after the clock: as older rows never win, it would shut out every true one until then."""
+
+
 class StoreThrottled(AdfeastError):
     """DynamoDB kept part of a batch unprocessed beyond all retries."""

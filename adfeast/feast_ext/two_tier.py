@@ -14,7 +14,7 @@ from typing import Any
 
 from feast import Entity, FeatureView, RepoConfig, utils
 from feast.infra.online_stores.online_store import OnlineStore
-from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
+from feast.infra.online_stores.redis import RedisOnlineStoreConfig
 from feast.infra.supported_async_methods import SupportedAsyncMethods
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
@@ -24,6 +24,7 @@ from pydantic import Field, StrictStr
 from adfeast.feast_ext import guard, quiet
 from adfeast.feast_ext.dynamodb import DynamoDBTierOnlineStore, DynamoDBTierOnlineStoreConfig
 from adfeast.feast_ext.errors import TierError
+from adfeast.feast_ext.redis import RedisTierOnlineStore
 from adfeast.settings import Settings, load_settings
 
 Rows = list[tuple[datetime | None, dict[str, Value] | None]]
@@ -62,7 +63,7 @@ class TwoTierOnlineStore(OnlineStore):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self._stores: dict[str, OnlineStore] = {"redis": RedisOnlineStore(), "dynamodb": DynamoDBTierOnlineStore()}
+        self._stores: dict[str, OnlineStore] = {"redis": RedisTierOnlineStore(), "dynamodb": DynamoDBTierOnlineStore()}
         self._pool = ThreadPoolExecutor(READ_THREADS, "feast-read")
 
     @property

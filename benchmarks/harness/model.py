@@ -7,9 +7,10 @@ from pathlib import Path
 
 import torch
 
+from adfeast.contract.model_names import DEFAULT_FLAVOUR
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings
-from registry.deploy import DEFAULT_FLAVOUR, deploy
+from registry.deploy import deploy
 from registry.versions import register
 from training.export.flavours import export
 from training.model.core import Served

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 
 from adfeast.clock import to_datetime, to_ms
 from adfeast.contract.events import EVENT_TIME
 from adfeast.contract.signature import AD, USER
 from adfeast.feast_ext.store import open_store
+from demo.errors import StepFailed
 from demo.report import judge
 from demo.run import Run, midnight
 from demo.traffic import publish as history
@@ -18,21 +19,25 @@ from demo.traffic.archive import PATIENCE_S, wait_archived
 from demo.traffic.freshness import FreshnessProbe
 from demo.traffic.open_bandit import Auction
 from demo.traffic.replay import Replay, Replayed
+from streaming.archive_progress import publish_watermarks
 from streaming.marks import advance
 from streaming.plan import make_plan
 from streaming.progress import wait_features
 from streaming.submit import submit
 from training.data import materialize as scheduled
 
+# A replay knows that nothing is on its way any more.
+NO_GRACE = scheduled.Limits(grace=timedelta(0))
 QUIET = timedelta(hours=2)  # longer than every window: whoever was silent for so long must read zero
 
 
 def start_streams(run: Run) -> None:
-    """What `adfeast stream submit` and the supervised `adfeast stream write` do."""
-    what = "Planned the stream jobs from the stream views, submitted them to Flink, started the Redis writer."
+    """What `adfeast stream submit`, and the supervised `adfeast stream write` and `reconcile` do."""
+    what = "Planned the stream jobs from the stream views, submitted them to Flink, started what keeps them so."
     with run.stage.step("Streams", what) as step:
         actions = submit(make_plan(run.definitions, run.settings), run.settings)
         run.platform.start("redis_writer")
+        run.platform.start("reconciler")
         step.facts |= {f"job {a.job}": a.what for a in actions}
 
 
@@ -50,10 +55,25 @@ def publish_history(run: Run) -> None:
 
 
 def materialize(run: Run, day: date) -> None:
-    """The scheduled daily run, caught up to the beginning of `day`."""
+    """The scheduled daily run, caught up to the beginning of `day`.
+
+    Raises:
+        StepFailed: a view was not made; the message says why.
+    """
     what = f"Spark computed the batch views as of {day:%d %B}, 00:00; Feast materialized them into DynamoDB."
     with run.stage.step("Batch features", what) as step:
-        step.facts["intervals"] = len(scheduled.run(run.settings, midnight(day), run.clock))
+        complete(run, midnight(day))
+        made = scheduled.run(run.settings, midnight(day), run.clock, limits=NO_GRACE)
+        if bad := [f"{o.view}: {o.reason}" for o in made if o.status != "done"]:
+            raise StepFailed("; ".join(bad))
+        step.facts |= {"views": len(made), "rows": sum(o.rows for o in made)}
+
+
+def complete(run: Run, until: datetime) -> None:
+    """Says that event time has come to `until`, and how far the archive is then: what a heartbeat does on live."""
+    plan = make_plan(run.definitions, run.settings)
+    advance(run.settings, plan, to_ms(until))
+    publish_watermarks(run.settings, plan, PATIENCE_S)
 
 
 def replay(run: Run, span: tuple[date, date]) -> None:
@@ -100,7 +120,7 @@ def check_decay(run: Run) -> None:
     what = "Read the windows of users who had been silent for two hours: what they did must not linger."
     with run.stage.step("Decay", what) as step:
         last = run.days.replayed[1]
-        advance(run.settings, make_plan(run.definitions, run.settings), to_ms(midnight(last, 1)))
+        complete(run, midnight(last, 1))
         wait_features(run.settings, PATIENCE_S)
         shown = run.data.of_days(last, last)
         user = run.definitions.entities[USER]

@@ -2,9 +2,8 @@
 
 Auctions go in slices. Within a slice all Predicts run at once; then the slice's impressions are reported in the order
 of their times, then the clicks that have become due; only then comes the next slice, so that events reach Kafka in
-order and no Predict sees an event of its own future. Every id is fixed by the data: a call repeated after the server
-went away is recognised by its id. A server that dies takes with it the snapshots that Kafka did not have yet, so after
-a repeated call the Predicts of this slice and the one before are asked again.
+order and no Predict sees an event of its own future. Every id but that of an answer is fixed by the data: a call
+repeated after the server went away is recognised by its id, and an impression names the answer that it shows.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from adfeast.contract.definitions import Definitions
-from adfeast.contract.events import CLICKS, EVENT_ID, EVENT_TIME, IMPRESSIONS, REQUEST_ID
+from adfeast.contract.events import ATTEMPT_ID, CLICKS, EVENT_ID, EVENT_TIME, IMPRESSIONS, REQUEST_ID
 from adfeast.contract.signature import AD, USER
 from demo.errors import StepFailed
 from demo.traffic.freshness import FreshnessProbe
@@ -41,6 +40,7 @@ class Served:
     """One answered auction: the score of the ad that was really shown, and what came of it."""
 
     request_id: str
+    attempt_id: str
     time_ms: int
     score: float
     clicked: bool
@@ -96,16 +96,14 @@ class Replay:
         async with grpc.aio.insecure_channel(self._address) as channel:
             stub = adfeast_pb2_grpc.PredictionStub(channel)  # type: ignore[no-untyped-call]
             for number, start in enumerate(range(0, len(auctions), SLICE)):
-                chunk, retries = auctions[start : start + SLICE], self.result.retries
+                chunk = auctions[start : start + SLICE]
                 answered = await asyncio.gather(*(self._predict(stub, a) for a in chunk))
-                await self._impressions(stub, chunk, number, watching)
+                shown = [shown_event(a, s.attempt_id) for a, s in zip(chunk, answered, strict=True)]
+                await self._impressions(stub, shown, number, watching)
                 for a in chunk:
                     if a.click is not None:
                         heapq.heappush(due, (a.click[EVENT_TIME], a.click[EVENT_ID], a.click))
                 await self._clicks(stub, due, chunk[-1].time_ms, watching)
-                if self.result.retries > retries:
-                    again = auctions[max(0, start - SLICE) : start + SLICE]
-                    await asyncio.gather(*(self._predict(stub, a) for a in again))
                 self.result.served += answered
                 self.result.candidates += sum(len(a.ad_ids) for a in chunk)
                 await asyncio.to_thread(self._mark, chunk[-1].time_ms - 1)
@@ -120,6 +118,7 @@ class Replay:
         shown = auction.ad_ids.index(auction.impression[self._ad])
         return Served(
             auction.impression[REQUEST_ID],
+            answer.attempt_id,
             auction.time_ms,
             answer.scores[shown],
             auction.click is not None,
@@ -128,9 +127,8 @@ class Replay:
         )
 
     async def _impressions(
-        self, stub: Any, chunk: Sequence[Auction], number: int, watching: set[asyncio.Task[None]]
+        self, stub: Any, events: list[Event], number: int, watching: set[asyncio.Task[None]]
     ) -> None:
-        events = [a.impression for a in chunk]
         watched = events[-1] if self._probe and number % PROBE_EVERY == 0 else None
         await self._log(stub.LogImpression, IMPRESSIONS, events, watched, watching)
         self.result.impressions += len(events)
@@ -171,6 +169,11 @@ class Replay:
                 self.result.retries += 1
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
+
+
+def shown_event(auction: Auction, attempt_id: str) -> Event:
+    """The impression of an auction, naming the answer that was shown."""
+    return auction.impression | {ATTEMPT_ID: attempt_id}
 
 
 def request_of(auction: Auction, user_key: str) -> pb.PredictRequest:

@@ -14,6 +14,7 @@ from adfeast.settings import Settings
 from serving.features.ad_rows import RowCache
 from serving.features.columns import Features, Rows, assemble, decode_dynamodb, decode_redis
 from serving.features.dynamodb import DynamoDBTier
+from serving.features.memory import MemoryDynamoDB, MemoryRedis
 from serving.features.plan import DYNAMODB, REDIS, Block, Plan
 from serving.features.redis import RedisTier
 from serving.features.values import Memo, ValueDecoder
@@ -22,16 +23,10 @@ WARM_ADS = 500  # a call
 
 
 class Tiers:
-    """Connections to both tiers. Belongs to the event loop it is made in."""
+    """Connections to both tiers, and what decodes their values. Belongs to the event loop it is made in."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.redis = RedisTier(settings.redis_host, settings.redis_port)
-        self.dynamodb = DynamoDBTier(settings)
-        self.decoder = ValueDecoder()
-
-    async def keep_fresh(self) -> None:
-        """Runs until cancelled: renews credentials off the request path."""
-        await self.dynamodb.credentials.keep_fresh()
+    def __init__(self, redis: RedisTier | MemoryRedis, dynamodb: DynamoDBTier | MemoryDynamoDB) -> None:
+        self.redis, self.dynamodb, self.decoder = redis, dynamodb, ValueDecoder()
 
     def close(self) -> None:
         """Closes the connections."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
-from adfeast.contract.model_names import REGISTERED_MODEL, SERVING_TAG
+from adfeast.contract.model_names import PRODUCTION_TAG, REGISTERED_MODEL
 from adfeast.settings import Settings
 from serving.clients.http import HttpError, HttpPool
 from serving.errors import ModelUnavailable
@@ -75,7 +75,7 @@ class ModelPointer:
             raise ModelUnavailable(f"MLflow answers HTTP {answer.status}: {answer.body[:200].decode(errors='replace')}")
         try:
             tags = json.loads(answer.body)["registered_model"].get("tags", [])
-            return next((str(t["value"]) for t in tags if t["key"] == SERVING_TAG), "")
+            return next((str(t["value"]) for t in tags if t["key"] == PRODUCTION_TAG), "")
         except (ValueError, KeyError, TypeError) as error:
             raise ModelUnavailable(f"MLflow at {where} answers what is none of its answers: {error!r}") from error
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from adfeast.contract.model_names import OUTPUT, REGISTERED_MODEL, SIGNATURE_PARAMETER
+from adfeast.contract.model_names import INPUTS_PARAMETER, OUTPUT, REGISTERED_MODEL, SIGNATURE_PARAMETER
 from adfeast.contract.signature import DTYPES, TENSORS, Signature
 from serving.clients.http import HttpError, HttpPool, Response
 from serving.errors import ModelUnavailable
 from serving.features.values import Memo
 
-SIGNATURE = "signature"  # the parameter of a model's configuration that holds Signature.to_json()
 _TYPES = {"float32": "FP32", "int64": "INT64"}
 _HEADS_KEPT = 1024
 
@@ -90,11 +89,14 @@ async def describe(http: HttpPool, name: str) -> Model:
         )
     config = _json(answer, f"the config of {name!r}")
     try:
-        signature = Signature.from_json(config["parameters"][SIGNATURE]["string_value"])
+        signature = Signature.from_json(config["parameters"][INPUTS_PARAMETER]["string_value"])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelUnavailable(
             f"the config of model {name!r} does not hold its signature ({error!r}): export and deploy it again"
         ) from error
+    said = config["parameters"].get(SIGNATURE_PARAMETER, {}).get("string_value", "")
+    if said != signature.hash:
+        raise ModelUnavailable(f"model {name!r} answers for signature {said}, but its inputs have {signature.hash}")
     return Model(name, signature, int(config.get("max_batch_size", 0)), http.authority)
 
 

@@ -8,6 +8,7 @@ nothing is started.
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ from streaming.jobs.sql import statements
 
 def main(argv: list[str]) -> None:
     """Returns when the cluster has accepted the jobs."""
+    # A collection in the middle of a call to the JVM opens a second connection, whose thread the planner does not know.
+    gc.disable()
     request = json.loads(Path(argv[0]).read_text())
     plan = request["plan"]
     for job in request["jobs"]:
@@ -58,7 +61,6 @@ def configuration(plan: dict[str, Any], job: str) -> Configuration:
     """Flink's options for one job."""
     rest = urlsplit(plan["flink_rest"])
     spec = plan["jobs"][job]
-    folder = f"{plan['checkpoints']}/{job}/{spec['digest']}"
     options = {
         "execution.target": "remote",
         "rest.address": rest.hostname,
@@ -69,8 +71,7 @@ def configuration(plan: dict[str, Any], job: str) -> Configuration:
         "table.local-time-zone": "UTC",
         "execution.buffer-timeout.interval": "20 ms",
         "execution.checkpointing.interval": f"{spec['checkpoint_ms']} ms",
-        "execution.checkpointing.dir": folder,
-        "execution.checkpointing.savepoint-dir": f"{folder}/savepoints",
+        "execution.checkpointing.dir": f"{plan['checkpoints']}/{job}/{spec['digest']}",
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
         "restart-strategy.type": "fixed-delay",
         "restart-strategy.fixed-delay.attempts": "1000000",

@@ -16,14 +16,16 @@ import pytest
 from adfeast.clock import ManualClock, to_ms
 from adfeast.contract.definitions import Definitions
 from adfeast.contract.ids import MISSING_ID, hash_id
-from adfeast.contract.signature import AD, REQUEST, USER, Input, Signature
-from adfeast.contract.snapshots import Status
+from adfeast.contract.signature import AD, REQUEST, USER, Contract, Identity
+from adfeast.contract.tensors import Status
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.feast_ext.store import open_store
 from adfeast.settings import Settings
 from serving.features.columns import Features, Rows
+from serving.features.dynamodb import DynamoDBTier
 from serving.features.plan import compile_plan
-from serving.features.reader import FeatureReader
+from serving.features.reader import FeatureReader, Tiers
+from serving.features.redis import RedisTier
 from tests.contract.feature_rows import fill, rows
 
 MOMENT = datetime(2019, 11, 24, 10, 0, 0, 123000, UTC)
@@ -50,33 +52,34 @@ def read(
     """The reader's answers, one call after the other, in an event loop of their own."""
 
     async def run() -> list[Features]:
-        plan = compile_plan(definitions, settings.feature_service)
-        reader = FeatureReader(plan, settings, ManualClock(to_ms(MOMENT)))
+        plan = compile_plan(definitions, definitions.contract(settings.feature_service))
+        tiers = Tiers(RedisTier(settings.redis_host, settings.redis_port), DynamoDBTier(settings))
+        reader = FeatureReader(plan, tiers, settings, ManualClock(to_ms(MOMENT)))
         try:
             return [await reader.read(user, ads, Rows(plan.request, 1), at) for user, ads, at in calls]
         finally:
-            reader.close()
+            tiers.close()
 
     return asyncio.run(run())
 
 
-def column(signature: Signature, features: Features, feature: Input, row: int) -> np.ndarray[Any, Any]:
+def column(contract: Contract, features: Features, feature: Identity, row: int) -> np.ndarray[Any, Any]:
     start = 0
-    for other in signature.role(feature.role):
+    for other in contract.role(feature.role):
         if other.name == feature.name:
             break
         start += other.width
     return features.tensors.of(feature.role)[row, start : start + feature.width]
 
 
-def expected(feature: Input, value: Any) -> Any:
-    """What the model is to be given for a value of Feast's response."""
+def expected(feature: Identity, value: Any) -> Any:
+    """What is to be logged for a value of Feast's response."""
     if feature.role == "embedding":
         return np.asarray(value, np.float32) if value else np.zeros(feature.width, np.float32)
     if feature.role == "list":
         return np.array([*(value or []), *[MISSING_ID] * feature.width][: feature.width], np.int64)
     if feature.role == "dense":
-        return [np.float32(feature.default if value is None else value)]
+        return [np.float32(math.nan if value is None else value)]
     if value is None:
         return [MISSING_ID]
     return [hash_id(value) if isinstance(value, str) else value]
@@ -84,7 +87,7 @@ def expected(feature: Input, value: Any) -> Any:
 
 def test_values_equal_feast(settings: Settings, definitions: Definitions, store: Any) -> None:
     rng = random.Random(11)
-    signature = definitions.signature(settings.feature_service)
+    contract = definitions.contract(settings.feature_service)
     calls = [(user, rng.sample([*ADS, "reader-ad-nowhere"], 12), to_ms(MOMENT)) for user in [*USERS, "reader-nobody"]]
     keys = definitions.entities
     pairs = [{keys[USER]: user, keys[AD]: ad} for user, ads, _ in calls for ad in ads]
@@ -99,12 +102,12 @@ def test_values_equal_feast(settings: Settings, definitions: Definitions, store:
     ]
     assert len(answers) == len(pairs) > 200
     compared = 0
-    for feature in signature.inputs:
+    for feature in contract.inputs:
         if feature.source == REQUEST:
             continue
         for (answer, row), stored in zip(answers, feast[feature.name], strict=True):
             np.testing.assert_array_equal(
-                column(signature, answer, feature, row), expected(feature, stored), feature.name
+                column(contract, answer, feature, row), expected(feature, stored), feature.name
             )
             compared += stored is not None
     assert compared > 2000
@@ -135,8 +138,8 @@ def test_statuses_and_unknown(settings: Settings, definitions: Definitions, stor
 
 
 def test_each_view_ages_by_its_own_limit(settings: Settings, definitions: Definitions, store: Any) -> None:
-    """One millisecond decides, and a value outside is served as its default, as if it were missing."""
-    signature = definitions.signature(settings.feature_service)
+    """One millisecond decides, and a value outside is logged as if it were missing."""
+    contract = definitions.contract(settings.feature_service)
     views = definitions.service_views(settings.feature_service)
     user, ad = "reader-aging-user", "reader-aging-ad"
     for view in views:
@@ -149,18 +152,18 @@ def test_each_view_ages_by_its_own_limit(settings: Settings, definitions: Defini
         for answer, moment in ((inside, at), (outside, at + 1)):
             shared = iter(answer.shared_status)
             own = iter(answer.ad_status[0])
-            for feature in signature.inputs:
+            for feature in contract.inputs:
                 status = next(own if feature.source == AD else shared)
                 if feature.source == REQUEST:
                     continue
                 too_old = moment - to_ms(MOMENT) > definitions.views[feature.view].max_age_s * 1000
                 assert status == (Status.OUTSIDE_MAX_AGE if too_old else Status.PRESENT), feature.name
                 if too_old:
-                    np.testing.assert_array_equal(column(signature, answer, feature, 0), expected(feature, None))
+                    np.testing.assert_array_equal(column(contract, answer, feature, 0), expected(feature, None))
 
 
 def test_null_and_not_a_number_are_missing(settings: Settings, definitions: Definitions, store: Any) -> None:
-    signature = definitions.signature(settings.feature_service)
+    contract = definitions.contract(settings.feature_service)
     views = [v for v in definitions.service_views(settings.feature_service) if v.entity == AD]
     ad = "reader-ad-null"
     nulled = set()
@@ -173,8 +176,8 @@ def test_null_and_not_a_number_are_missing(settings: Settings, definitions: Defi
         store.write_to_online_store(view.name, frame)
     assert nulled
     (answer,) = read(settings, definitions, [(USERS[0], [ad], to_ms(MOMENT))])
-    own = [i for i in signature.inputs if i.source == AD]
+    own = [i for i in contract.inputs if i.source == AD]
     for feature, status in zip(own, answer.ad_status[0], strict=True):
         assert status == (Status.NOT_FOUND if feature.name in nulled else Status.PRESENT), feature.name
         if feature.name in nulled:
-            np.testing.assert_array_equal(column(signature, answer, feature, 0), expected(feature, None))
+            np.testing.assert_array_equal(column(contract, answer, feature, 0), expected(feature, None))

@@ -45,7 +45,8 @@ class Loop:
 
     @property
     def codec(self) -> SnapshotCodec:
-        return SnapshotCodec(self.definitions.signature(self.settings.feature_service))
+        """Of what is logged: the service, of which every model takes all."""
+        return SnapshotCodec(self.definitions.contract(self.settings.feature_service))
 
 
 def add_a_feature(repo: Path) -> None:

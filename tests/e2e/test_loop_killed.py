@@ -8,13 +8,14 @@ from functools import partial
 
 import pyarrow.dataset as ds
 
-from adfeast.clock import to_ms
+from adfeast.clock import SystemClock, to_ms
 from adfeast.contract.events import CLICKS, EVENT_ID, IMPRESSIONS, REQUEST_ID
 from adfeast.contract.snapshots import TOPIC
 from demo.run import midnight
 from demo.steps.learning import LABEL_WINDOW
 from demo.traffic.replay import Replay
 from streaming import progress
+from streaming.archive_progress import publish_watermarks
 from streaming.marks import advance
 from streaming.plan import make_plan
 from tests.e2e.conftest import DAYS, Loop
@@ -36,7 +37,8 @@ def test_nothing_is_lost_and_nothing_counts_twice(loop: Loop) -> None:
         for at in [at for at in waiting if at <= done]:
             loop.platform.kill(waiting.pop(at))
 
-    mark = partial(advance, loop.settings, make_plan(loop.definitions, loop.settings))
+    plan = make_plan(loop.definitions, loop.settings)
+    mark = partial(advance, loop.settings, plan)
     replay = Replay(loop.settings.grpc_address, loop.definitions, None, kill, mark)
     replayed = asyncio.run(replay.run(auctions))
     assert waiting == {}
@@ -44,6 +46,7 @@ def test_nothing_is_lost_and_nothing_counts_twice(loop: Loop) -> None:
         loop.platform.wait(victim)
     progress.wait_archived(loop.settings, [IMPRESSIONS, CLICKS, TOPIC])
     progress.wait_features(loop.settings)
+    assert assert_windows(loop, [*loop.data.of_days(DAYS.history[0], DAYS.replayed[1]), *auctions]) > 0
 
     clicks = [a.click for a in auctions if a.click is not None]
     assert (replayed.impressions, replayed.clicks, len(replayed.served)) == (len(auctions), len(clicks), len(auctions))
@@ -51,16 +54,14 @@ def test_nothing_is_lost_and_nothing_counts_twice(loop: Loop) -> None:
     assert archived(loop, CLICKS, EVENT_ID) >= {c[EVENT_ID] for c in clicks}
     assert archived(loop, TOPIC, REQUEST_ID) >= {s.request_id for s in replayed.served}
 
-    start = midnight(DAY)
-    made = label_join.run(
-        loop.settings, start, start + timedelta(days=1), LABEL_WINDOW, "killed", start + timedelta(days=2)
-    )
+    start, end = midnight(DAY), midnight(DAY, 1)
+    advance(loop.settings, plan, to_ms(end + 2 * LABEL_WINDOW))  # every window has closed
+    publish_watermarks(loop.settings, plan)
+    made = label_join.run(loop.settings, start, end, LABEL_WINDOW, "killed", SystemClock())
     rows = ds.dataset(made.path).to_table(columns=["impression_id", "label"])
     assert sorted(rows["impression_id"].to_pylist()) == sorted(a.impression[EVENT_ID] for a in auctions)
     # an impression is clicked once in this data; a click after the window is none
     assert sum(rows["label"].to_pylist()) == len(clicks) - made.counts["clicks_outside_window"]
-
-    assert assert_windows(loop, [*loop.data.of_days(DAYS.history[0], DAYS.replayed[1]), *auctions]) > 0
 
 
 def archived(loop: Loop, topic: str, column: str) -> set[str]:

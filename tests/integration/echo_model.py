@@ -14,9 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adfeast.contract.model_names import OUTPUT, PRODUCTION_ALIAS, REGISTERED_MODEL, SIGNATURE_PARAMETER, triton_model
+from adfeast.contract.model_names import (
+    INPUTS_PARAMETER,
+    OUTPUT,
+    PRODUCTION_TAG,
+    REGISTERED_MODEL,
+    SIGNATURE_PARAMETER,
+    triton_model,
+)
 from adfeast.contract.signature import DTYPES, TENSORS, Signature
-from adfeast.contract.snapshots import Tensors
+from adfeast.contract.tensors import Tensors
 from adfeast.settings import Settings
 
 MODEL = """
@@ -61,6 +68,7 @@ def write_model(
         input [ {inputs} ] output [ {{ name: "{OUTPUT}" data_type: TYPE_FP32 dims: [ 1 ] }} ]
         instance_group [ {{ kind: KIND_CPU count: 1 }} ] dynamic_batching {{ }}
         parameters {{ key: "{SIGNATURE_PARAMETER}" value {{ string_value: "{signature_hash}" }} }}
+        parameters {{ key: "{INPUTS_PARAMETER}" value {{ string_value: {json.dumps(signature.to_json())} }} }}
     """
     folder = repository / name
     (folder / "1").mkdir(parents=True)
@@ -99,25 +107,29 @@ class Registry:
             self._settings.triton_repository, name, signature, signature_hash or signature.hash, seed, max_batch
         )
         post(f"http://{self._settings.triton_http}/v2/repository/models/{name}/load", {})
-        self.point(version)
+        self.point(name)
         return name
+
+    def unload(self, name: str) -> None:
+        """Takes a Triton model away."""
+        post(f"http://{self._settings.triton_http}/v2/repository/models/{name}/unload", {})
 
     def production(self) -> str | None:
         try:
             with urllib.request.urlopen(
                 f"{self._url}/registered-models/get?name={REGISTERED_MODEL}", timeout=10
             ) as answer:
-                aliases = json.loads(answer.read())["registered_model"].get("aliases", [])
+                tags = json.loads(answer.read())["registered_model"].get("tags", [])
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None
             raise
-        return next((a["version"] for a in aliases if a["alias"] == PRODUCTION_ALIAS), None)
+        return next((t["value"] for t in tags if t["key"] == PRODUCTION_TAG), None)
 
-    def point(self, version: str | None) -> None:
-        """Sets the alias, or removes it."""
-        body = {"name": REGISTERED_MODEL, "alias": PRODUCTION_ALIAS}
-        if version is not None:
-            post(f"{self._url}/registered-models/alias", body | {"version": version})
+    def point(self, name: str | None) -> None:
+        """Points production at a Triton model, or at none."""
+        body = {"name": REGISTERED_MODEL, "key": PRODUCTION_TAG}
+        if name is not None:
+            post(f"{self._url}/registered-models/set-tag", body | {"value": name})
         elif self.production() is not None:
-            post(f"{self._url}/registered-models/alias", body, "DELETE")
+            post(f"{self._url}/registered-models/delete-tag", body, "DELETE")

@@ -18,14 +18,17 @@ from adfeast.clock import ManualClock, to_ms
 from adfeast.contract.definitions import Definitions
 from adfeast.contract.events import CLICKS, EVENT_ID, EVENT_TIME, IMPRESSION_ID, IMPRESSIONS, REQUEST_ID
 from adfeast.contract.ids import hash_id
-from adfeast.contract.signature import TENSORS
+from adfeast.contract.signature import AD, TENSORS, Contract, Signature
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.feast_ext.store import apply, open_store
 from adfeast.lake import filesystem, open_table, parquet_files
+from adfeast.ledger import Ledger
 from adfeast.settings import Settings
 from tests.integration.small_lake import DAY, WINDOW, SmallLake, write_lake
 from training.data import label_join, materialize, validate
-from training.errors import NothingToLabel, ValidationFailed
+from training.data.columns import NOT_LOGGED, column_names, status_column
+from training.errors import NotComplete, NothingToLabel, ValidationFailed
+from training.model.dataset import Part, TrainingSet
 
 END = DAY + timedelta(days=1)
 CLOCK = ManualClock(to_ms(END + timedelta(hours=2)))
@@ -86,7 +89,7 @@ def written(batch: Batch) -> dict:
 
 @pytest.fixture(scope="module")
 def joined(batch: Batch) -> label_join.TrainingSet:
-    return label_join.run(batch.settings, DAY, END, WINDOW, "small", END + timedelta(hours=1))
+    return label_join.run(batch.settings, DAY, END, WINDOW, "small", CLOCK)
 
 
 def test_features_are_computed_once_an_interval(batch, written):
@@ -135,58 +138,123 @@ def test_labels_are_those_of_a_naive_join(batch, joined):
         for i in batch.lake.impressions
         if i[EVENT_ID] == c[IMPRESSION_ID] and timedelta(0) <= c[EVENT_TIME] - i[EVENT_TIME] <= WINDOW
     }
-    expected = {i[EVENT_ID]: int(i[EVENT_ID] in clicked) for i in batch.lake.impressions if i[REQUEST_ID] != "r5"}
+    shown = {i[EVENT_ID]: i[REQUEST_ID] for i in batch.lake.impressions}
+    expected = {i: int(i in clicked) for i, request in shown.items() if request not in batch.lake.left_out}
     table = batch.table(joined.path)
     assert dict(zip(table[IMPRESSION_ID].to_pylist(), table["label"].to_pylist(), strict=True)) == expected
     assert table.num_rows == len(expected) == joined.counts["rows"]
     assert joined.counts["positives"] == sum(expected.values()) > 0
-    known = {i[EVENT_ID] for i in batch.lake.impressions}
-    late = {c[EVENT_ID] for c in batch.lake.clicks if c[IMPRESSION_ID] in known - clicked}
+    late = {c[EVENT_ID] for c in batch.lake.clicks if c[IMPRESSION_ID] in set(shown) - clicked}
     assert joined.counts["clicks_outside_window"] == len(late) > 0
     assert joined.counts["duplicate_impressions"] == joined.counts["duplicate_clicks"] == 1
-    assert joined.counts["clicks_without_impression"] == joined.counts["impressions_without_snapshot"] == 1
+    assert joined.counts["clicks_without_impression"] == 1
+    for reason in batch.lake.left_out.values():
+        assert joined.counts[reason] == list(batch.lake.left_out.values()).count(reason)
+    assert joined.unknown_contracts == {"nobody's": 1}
 
 
-def test_inputs_are_the_snapshots_bit_for_bit(batch, joined):
-    signature = batch.definitions.signature(batch.settings.feature_service)
-    ad = batch.definitions.entities["ad"]
+def test_values_are_those_of_the_answer_that_was_shown_bit_for_bit(batch, joined):
+    """Of the attempt that the impression names, read by the contract that its snapshot names."""
+    before, today = batch.lake.contracts
+    union = Contract.union(today, before)
     rows = batch.table(joined.path)
-    assert rows.schema.metadata[b"signature"].decode() == signature.to_json()
-    for row in rows.select([REQUEST_ID, ad, *(i.name for i in signature.inputs)]).to_pylist():
+    assert Contract.from_json(rows.schema.metadata[b"contract"].decode()) == union
+    columns, ad = column_names(union), batch.definitions.entities["ad"]
+    assert len(set(columns.values())) == len(today.inputs) + 1
+    positions = {i[EVENT_ID]: i["position"] for i in batch.lake.impressions}
+    for row in rows.to_pylist():
         snapshot = batch.lake.snapshots[row[REQUEST_ID]]
-        position = snapshot.ad_ids.index(row[ad])
+        contract, at = batch.lake.contract(snapshot), snapshot.ad_ids.index(row[ad])
+        assert row["attempt_id"] == snapshot.attempt_id
+        assert (row["score"], row["model_version"]) == (snapshot.scores[at], snapshot.model_version)
+        assert row["position"] == positions[row[IMPRESSION_ID]]
         for role in TENSORS:
-            given = snapshot.tensors.of(role)[position]
-            flat = np.hstack([np.asarray(row[i.name], given.dtype) for i in signature.role(role)])
+            given = snapshot.tensors.of(role)[at]
+            values = [np.nan if row[columns[i]] is None else row[columns[i]] for i in contract.role(role)]
+            flat = np.hstack([np.zeros(0, given.dtype), *(np.asarray(v, given.dtype) for v in values)])
             assert flat.tobytes() == given.tobytes()
+        own = [i for i in contract.inputs if i.source == AD]
+        shared = [i for i in contract.inputs if i.source != AD]
+        assert [row[status_column(columns[i])] for i in own] == snapshot.ad_status[at].tolist()
+        assert [row[status_column(columns[i])] for i in shared] == snapshot.shared_status.tolist()
+        for i in set(columns) - set(contract.inputs):
+            assert row[status_column(columns[i])] == NOT_LOGGED
+    assert {s.contract_hash for s in batch.lake.snapshots.values()} == {before.hash, today.hash}
+
+
+def test_a_model_takes_what_was_logged_before_and_after_a_change(batch, joined, tmp_path):
+    """What the morning did not log is counted; its rows are left out, or it is given as missing."""
+    pq.write_table(batch.table(joined.path), tmp_path / "part.parquet")
+    signature = batch.definitions.signature(batch.settings.feature_service)
+    before, today = batch.lake.contracts
+    changed = [i.name for i in signature.inputs if i.identity not in before.inputs]
+    assert len(changed) == 2
+    served = [batch.lake.snapshots[r].contract_hash for r in batch.table(joined.path)[REQUEST_ID].to_pylist()]
+    morning = served.count(before.hash)
+    data = TrainingSet(tmp_path, signature)
+    assert data.not_logged == dict.fromkeys(changed, morning)
+    assert (data.left_out, sum(data.count(p)[0] for p in Part)) == (morning, served.count(today.hash))
+    assert not np.isnan(data.read(Part.TRAIN).tensors.dense).any()
+    both = Signature("both", tuple(i for i in signature.inputs if i.name not in changed))
+    assert TrainingSet(tmp_path, both).left_out == 0
+    assert sum(TrainingSet(tmp_path, signature, not_logged="missing").count(p)[0] for p in Part) == len(served)
+
+
+def test_a_set_is_made_once_and_again_when_another_took_its_folder(batch, joined):
+    files = batch.files("training_sets", "small")
+    assert label_join.run(batch.settings, DAY, END, WINDOW, "small", CLOCK) == joined
+    assert batch.files("training_sets", "small") == files
+    ledger = Ledger(batch.settings, CLOCK)
+    [run] = ledger.runs(label_join.JOB, "small")
+    assert (run.status, run.rows, run.attempts, run.end) == ("done", joined.counts["rows"], 1, END)
+    other = label_join.run(batch.settings, DAY, END, WINDOW * 2, "retaken", CLOCK)
+    assert other.counts["positives"] > joined.counts["positives"]
+    again = label_join.run(batch.settings, DAY, END, WINDOW, "retaken", CLOCK)
+    assert again.counts == joined.counts
+    assert len(ledger.runs(label_join.JOB, "retaken")) == 2
+
+
+def test_labels_wait_for_the_archive(batch):
+    with pytest.raises(NotComplete) as refused:
+        label_join.run(batch.settings, DAY, END + timedelta(days=5), WINDOW, "later", CLOCK)
+    assert [b.split("'")[1] for b in refused.value.behind] == [IMPRESSIONS, "snapshots", CLICKS]
+    assert "2019-12-04T00:35:00" in refused.value.behind[-1]  # a click may be a label window and a grace later
+    assert Ledger(batch.settings, CLOCK).runs(label_join.JOB, "later") == []
 
 
 def test_open_windows_wait_and_empty_intervals_say_so(batch, joined):
-    early = label_join.run(batch.settings, DAY, END, WINDOW, "early", DAY + timedelta(hours=12))
+    early = label_join.run(batch.settings, DAY, END, WINDOW, "early", CLOCK, DAY + timedelta(hours=12))
     closed = {i[EVENT_ID] for i in batch.lake.impressions if i[EVENT_TIME] + WINDOW <= DAY + timedelta(hours=12)}
     found = set(batch.table(early.path)[IMPRESSION_ID].to_pylist())
-    assert found == closed - {"i5"}
+    assert found == closed - {f"i{r[1:]}" for r in batch.lake.left_out}
     assert early.counts["impressions_open"] == len({i[EVENT_ID] for i in batch.lake.impressions}) - len(closed)
     with pytest.raises(NothingToLabel, match="impressions"):
-        label_join.run(batch.settings, END + WINDOW, END + 2 * WINDOW, WINDOW, "none", END + timedelta(days=1))
+        label_join.run(batch.settings, END + WINDOW, END + WINDOW + timedelta(minutes=9), WINDOW, "none", CLOCK)
 
 
 def test_a_sound_set_passes_and_a_broken_one_is_named(batch, joined, tmp_path):
-    assert validate.run(batch.settings, joined.path).rows == joined.counts["rows"]
+    passed = validate.run(batch.settings, joined.path, CLOCK)
+    assert passed.rows == joined.counts["rows"]
+    assert validate.run(batch.settings, joined.path, CLOCK) == passed
+    [run] = Ledger(batch.settings, CLOCK).runs(validate.JOB, joined.path[-200:])
+    assert (run.status, run.attempts, run.start, run.end) == ("done", 1, DAY, END)
     table = batch.table(joined.path)
     at = table.schema.get_field_index("label")
     broken = table.set_column(at, table.schema.field(at), pa.array([7] * table.num_rows, pa.int8()))
     pq.write_table(pa.concat_tables([broken, broken]), tmp_path / "part.parquet")
     with pytest.raises(ValidationFailed) as failure:
-        validate.run(batch.settings, str(tmp_path))
+        validate.run(batch.settings, str(tmp_path), CLOCK)
     text = str(failure.value)
     assert "expect_column_values_to_be_in_set(label)" in text
     assert "[7, 7, 7]" in text
     assert f"expect_column_values_to_be_unique({IMPRESSION_ID})" in text
+    [run] = Ledger(batch.settings, CLOCK).runs(validate.JOB, str(tmp_path)[-200:])
+    assert run.status == "failed"
+    assert "label" in run.error
     dropped = batch.definitions.signature(batch.settings.feature_service).inputs[0].name
     pq.write_table(table.drop_columns([dropped]), tmp_path / "part.parquet")
     with pytest.raises(ValidationFailed, match=rf"expect_column_to_exist\({dropped}\)"):
-        validate.run(batch.settings, str(tmp_path))
+        validate.run(batch.settings, str(tmp_path), CLOCK)
 
 
 def test_a_feature_newer_than_the_lake_is_null_in_older_rows(batch, written):

@@ -9,17 +9,15 @@ import pytest
 from tritonclient.http import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
-from adfeast.clock import ManualClock
-from adfeast.contract.model_names import OUTPUT, SIGNATURE_PARAMETER, triton_model
+from adfeast import fleet
+from adfeast.contract.model_names import INPUTS_PARAMETER, OUTPUT, SIGNATURE_PARAMETER, triton_model
 from adfeast.contract.signature import TENSORS, Signature
-from adfeast.contract.snapshots import Tensors
-from adfeast.errors import SignatureMismatch
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings
-from registry import journal as history
 from registry import versions as models
 from registry.deploy import deploy
-from registry.errors import ArtifactError, DeployFailed, UnknownVersion
+from registry.errors import ArtifactError, DeployFailed, InputsNotMade, UnknownVersion
+from tests.integration.deployed import ask, loaded
 from training.export.flavours import FLAVOURS, TOLERANCE, export, logit_change, random_rows
 from training.model.bootstrap import constant
 from training.model.core import Served, predict
@@ -67,30 +65,15 @@ def triton(settings: Settings) -> InferenceServerClient:
     return InferenceServerClient(settings.triton_http, network_timeout=60)
 
 
-def ask(
-    triton: InferenceServerClient, name: str, rows: Tensors, signature: Signature, claimed: str | None = None
-) -> np.ndarray:
-    inputs = []
-    for role, tensor in TENSORS.items():
-        if signature.width(role):
-            array = rows.of(role)
-            inputs.append(InferInput(tensor, array.shape, "FP32" if array.dtype == np.float32 else "INT64"))
-            inputs[-1].set_data_from_numpy(np.ascontiguousarray(array))
-    answer = triton.infer(name, inputs, parameters={SIGNATURE_PARAMETER: claimed or signature.hash})
-    return answer.as_numpy(OUTPUT)
-
-
-def loaded(triton: InferenceServerClient) -> set[str]:
-    return {m["name"] for m in triton.get_model_repository_index() if m.get("state") == "READY"}
-
-
 @pytest.mark.parametrize("flavour", list(FLAVOURS))
 def test_triton_serves_the_eager_models_probabilities(
     settings: Settings, signature: Signature, eager: Served, second: int, triton: InferenceServerClient, flavour: str
 ) -> None:
     name = deploy(settings, second, flavour)
+    assert name == triton_model(second, flavour)
     config = triton.get_model_config(name)
     assert config["parameters"][SIGNATURE_PARAMETER]["string_value"] == signature.hash
+    assert config["parameters"][INPUTS_PARAMETER]["string_value"] == signature.to_json()
     assert config["parameters"]["flavour"]["string_value"] == flavour
     for count in (1, 200, settings.max_candidates):
         rows = random_rows(signature, count, seed=count)
@@ -98,6 +81,23 @@ def test_triton_serves_the_eager_models_probabilities(
         assert answer.shape == (count, 1)
         assert answer.dtype == np.float32
         assert logit_change(answer[:, 0], predict(eager, rows)).max() <= TOLERANCE[flavour]
+
+
+def test_triton_gives_back_a_signature_of_odd_characters_verbatim(
+    settings: Settings, signature: Signature, tmp_path: Path, triton: InferenceServerClient
+) -> None:
+    odd = replace(signature.inputs[0], made="count(\"a\\b\" 'c') über 5m\n{ } # \t")
+    signature = replace(signature, inputs=(odd, *signature.inputs[1:]))
+    folder = settings.triton_repository / "odd"
+    shutil.copytree(constant(signature, RATE, tmp_path / "odd").path / "model_repository" / "onnx", folder)
+    try:
+        triton.load_model("odd")
+        stored = triton.get_model_config("odd")["parameters"][INPUTS_PARAMETER]["string_value"]
+        triton.unload_model("odd")
+    finally:
+        shutil.rmtree(folder)
+    assert stored == signature.to_json()
+    assert Signature.from_json(stored) == signature
 
 
 def test_a_bad_row_answers_nan_alone(
@@ -151,40 +151,30 @@ def test_requests_that_arrive_together_are_checked_one_by_one(
             )
 
 
-def test_deploy_switches_keeps_the_version_before_and_is_safe_to_repeat(
-    settings: Settings, signature: Signature, artifact: Path, first: int, second: int, triton: InferenceServerClient
-) -> None:
-    deploy(settings, first)
-    assert models.production(settings) == first
-    rows = random_rows(signature, 30, seed=1)
-    np.testing.assert_allclose(ask(triton, triton_model(first), rows, signature), RATE, rtol=1e-4)
-    clock = ManualClock(1_600_000_000_000)
-    assert deploy(settings, second, clock=clock) == triton_model(second)
-    known = list(history.promotions(settings))
-    assert (known[-1].version, known[-1].before, known[-1].at_ms) == (second, first, clock.ms)
-    assert {triton_model(first), triton_model(second)} <= loaded(triton)
-    assert deploy(settings, second) == triton_model(second)
-    assert list(history.promotions(settings)) == known
-    third = models.register(settings, artifact)
-    deploy(settings, third)
-    assert models.production(settings) == third
-    assert loaded(triton) == {triton_model(second), triton_model(third)}
-    assert not (settings.triton_repository / triton_model(first)).exists()
-    assert deploy(settings, first) == triton_model(first)  # back to one that was deleted
-    assert models.production(settings) == first
-
-
-def test_a_version_of_other_inputs_is_refused_by_both_names(
+def test_a_version_whose_inputs_are_not_made_is_refused_by_name(
     settings: Settings, signature: Signature, first: int, tmp_path: Path, triton: InferenceServerClient
 ) -> None:
     deploy(settings, first)
-    other = replace(signature, inputs=signature.inputs[:-1])
+    made, gone = signature.inputs[:-1], replace(signature.inputs[-1], name="dwell", made="dwell 1h")
+    changed = replace(made[0], made="otherwise")
+    other = replace(signature, inputs=(changed, *made[1:], gone))
     version = models.register(settings, constant(other, RATE, tmp_path / "other").path)
-    with pytest.raises(SignatureMismatch) as refused:
+    with pytest.raises(InputsNotMade, match=r"'dwell'.*Apply the definitions") as refused:
         deploy(settings, version)
-    assert (refused.value.expected, refused.value.found) == (signature.hash, other.hash)
-    assert models.production(settings) == first
+    assert len(refused.value.missing) == 2
+    assert made[0].name in refused.value.missing[0]
+    assert models.production(settings) == triton_model(first)
     assert triton_model(version) not in loaded(triton)
+    assert triton_model(version) not in {m.name for m in fleet.loaded_models(settings)}
+
+
+def test_a_version_of_fewer_inputs_than_the_service_has_is_deployed(
+    settings: Settings, signature: Signature, tmp_path: Path, triton: InferenceServerClient
+) -> None:
+    fewer = replace(signature, inputs=signature.inputs[:-1])
+    name = deploy(settings, models.register(settings, constant(fewer, RATE, tmp_path / "fewer").path))
+    rows = random_rows(fewer, 3, seed=1)
+    np.testing.assert_allclose(ask(triton, name, rows, fewer), RATE, rtol=1e-4)
 
 
 def test_a_failed_load_leaves_production_where_it_was_and_cleans_up(
@@ -197,7 +187,7 @@ def test_a_failed_load_leaves_production_where_it_was_and_cleans_up(
     version = models.register(settings, broken)
     with pytest.raises(DeployFailed, match=triton_model(version)):
         deploy(settings, version)
-    assert models.production(settings) == first
+    assert models.production(settings) == triton_model(first)
     assert not (settings.triton_repository / triton_model(version)).exists()
     assert np.isfinite(ask(triton, triton_model(first), random_rows(signature, 3, seed=2), signature)).all()
 
@@ -212,7 +202,7 @@ def test_a_model_that_answers_wrongly_is_refused(
     np.savez(wrong / "probe.npz", **(probe | {OUTPUT: 1 - probe[OUTPUT]}))
     with pytest.raises(DeployFailed, match="answers"):
         deploy(settings, models.register(settings, wrong))
-    assert models.production(settings) == first
+    assert models.production(settings) == triton_model(first)
 
 
 def test_another_model_of_equally_small_probabilities_is_refused(
@@ -223,7 +213,7 @@ def test_another_model_of_equally_small_probabilities_is_refused(
     shutil.copyfile(right / "probe.npz", wrong / "probe.npz")
     with pytest.raises(DeployFailed, match=r"answers 0\.006 where 0\.005"):
         deploy(settings, models.register(settings, wrong))
-    assert models.production(settings) == first
+    assert models.production(settings) == triton_model(first)
 
 
 def test_a_dead_model_process_is_healed_by_deploying_again(

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
+import shutil
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 from confluent_kafka import Producer
 
-from adfeast.clock import ManualClock
+from adfeast.clock import ManualClock, SystemClock
 from adfeast.contract.definitions import View
-from adfeast.contract.events import EVENT_ID, EVENT_TIME
-from adfeast.feast_ext.store import open_store
+from adfeast.contract.event_schemas import writing
+from adfeast.contract.events import EVENT_ID, EVENT_TIME, EventCodec
+from adfeast.feast_ext.registry import load_definitions
+from adfeast.feast_ext.store import apply, open_store
+from adfeast.watermarks import archived_until
+from streaming.archive_progress import publish_watermarks
+from streaming.errors import SubmitFailed
+from streaming.flink_rest import FlinkRest
 from streaming.kafka_admin import end_offsets
 from streaming.marks import advance, decode_mark, heartbeat
 from streaming.plan import make_plan
 from streaming.progress import wait_archived, wait_features
-from streaming.submit import submit
+from streaming.status import read_status
+from streaming.submit import differs, submit
 from tests.parity.generated import START, stream
 from tests.parity.naive import emissions
 from tests.parity.stream_side import StreamSide, stream_side
@@ -79,6 +90,9 @@ def test_kills_in_mid_replay_lose_and_duplicate_nothing(side: StreamSide) -> Non
 
     end = max(e[EVENT_TIME] for events in arrivals.values() for e in events) + 2 * HOUR
     advance(side.settings, side.plan, end)
+    # Every archived topic has a watermark, also the one that nobody wrote to.
+    assert publish_watermarks(side.settings, side.plan) == dict.fromkeys([*side.codecs, "snapshots"], end)
+    assert archived_until(side.settings) == dict.fromkeys([*side.codecs, "snapshots"], end)
     wait_features(side.settings)
     for view in side.plan["views"]:
         definition = side.definitions.views[view["name"]]
@@ -107,12 +121,14 @@ def test_redis_restarted_and_older_rows_and_bad_rows(side: StreamSide) -> None:
     assert set(online(side, definition, ["k"])["k"].values()) == {5}
     put(row(6, START + 5000))  # an equal time is a correction
     side.platform.restart("valkey")
-    put(b"no row", json.dumps({view["join_key"]: "k", EVENT_TIME: "now"}).encode(), row(7, START + 6000))
+    future = row(8, SystemClock().now_ms() + 120_000)  # it would freeze the key
+    put(b"no row", json.dumps({view["join_key"]: "k", EVENT_TIME: "now"}).encode(), future, row(7, START + 6000))
     assert set(online(side, definition, ["k"])["k"].values()) == {7}
     reasons = [dict(m.headers())["reason"].decode() for m in side.read(f"{view['output']}.dead")]
-    assert len(reasons) == 2
+    assert len(reasons) == 3
     assert "not JSON" in reasons[0]
     assert EVENT_TIME in reasons[1]
+    assert "in the future" in reasons[2]
 
 
 def test_submitting_again_leaves_the_jobs_alone(side: StreamSide) -> None:
@@ -150,18 +166,30 @@ def test_a_changed_plan_takes_over_with_nothing_lost_or_archived_twice(side: Str
     for topic, events in arrivals.items():
         side.send(topic, events[:25])
     wait_features(side.settings)
-    changed = make_plan(side.definitions, side.settings, watermark_delay_ms=6_000, parallelism=2)
+    # Every event gets a column, while messages without it are in flight and in what the features are rebuilt from.
+    more = {"name": "added", "type": "string", "default": "nothing"}
+    grown = {t: {**s, "fields": [more, *s["fields"]]} for t, s in side.definitions.events.items()}
+    definitions = replace(side.definitions, events=grown)
+    changed = make_plan(definitions, side.settings, watermark_delay_ms=6_000, parallelism=2)
+    for topic, schema in side.definitions.events.items():
+        assert writing(side.settings, definitions, topic) == schema  # the running jobs cannot read the new one
     actions = submit(changed, side.settings)
     assert [(a.job, a.what) for a in actions] == [("features", "started"), ("archive", "restored")]
     for topic, events in arrivals.items():
-        side.send(topic, events[25:])
+        assert writing(side.settings, definitions, topic) == grown[topic]
+        codec = EventCodec(topic, grown[topic])
+        side.send(topic, events[25:35])
+        side.send(topic, [codec.encode(e | {"added": "something"}) for e in events[35:]])
     end = max(e[EVENT_TIME] for events in arrivals.values() for e in events)
     advance(side.settings, changed, end)
     wait_features(side.settings, 240)
     wait_archived(side.settings, list(side.codecs))
     for topic in side.codecs:
         files = f"{changed['lake'][topic]}/*/*.parquet"
-        ((archived,),) = duckdb.sql(f"SELECT count(*) FROM read_parquet('{files}')").fetchall()
+        query = "SELECT count(*), count_if(added = 'something'), count_if(added = 'nothing') FROM read_parquet"
+        ((archived, new, old),) = duckdb.sql(f"{query}('{files}', union_by_name=true)").fetchall()
+        assert new == len(arrivals[topic][35:])
+        assert old >= len(arrivals[topic][25:35])
         marks = sum(decode_mark(m.value() or b"") is not None for m in side.read(topic))
         dead = len(side.read(f"{topic}.dead"))
         assert archived == len(side.read(topic)) - marks - dead
@@ -170,6 +198,82 @@ def test_a_changed_plan_takes_over_with_nothing_lost_or_archived_twice(side: Str
         expected, _ = emissions(definition, arrivals[view["topic"]], set(), end)
         last = {e.key: dict(e.values) for e in expected}
         assert online(side, definition, sorted(last)) == last
+
+
+def test_a_plan_that_cannot_be_planned_leaves_everything_running(side: StreamSide) -> None:
+    rest = FlinkRest(side.settings.flink_rest)
+    before = [j.id for j in rest.jobs() if j.ready]
+    broken = make_plan(side.definitions, side.settings, watermark_delay_ms=7_000)
+    broken["views"][0]["join_key"] = "no such column"
+    with pytest.raises(SubmitFailed, match="no such column"):
+        submit(broken, side.settings)
+    assert [j.id for j in rest.jobs() if j.ready] == before
+
+
+def test_the_reconciler_follows_the_definitions_whenever_it_is_killed(side: StreamSide, tmp_path: Path) -> None:
+    dice = random.Random(3)
+    topic = next(iter(side.definitions.events))
+    repo = tmp_path / "feature_repo"
+    shutil.copytree(side.settings.feature_repo, repo, ignore=shutil.ignore_patterns("__pycache__"))
+    applied = side.settings.model_copy(update={"feature_repo": repo})
+    stop, sent = threading.Event(), itertools.count()
+    keys = {v["join_key"]: 3 for v in side.plan["views"]}
+    begin = START + 2000 * HOUR
+
+    def traffic() -> None:
+        while not stop.wait(0.05):
+            n = next(sent)
+            side.send(topic, stream(side.codecs[topic].columns, keys, 1, n, begin + 1000 * n, f"live-{n}")[:1])
+
+    talking = threading.Thread(target=traffic)
+    talking.start()
+    try:
+        side.platform.start("reconciler")
+        for round_ in range(3):
+            if round_ % 2:  # another topic: the archive reads other topics
+                extra = f'event_source("more_{round_}", {{"text": "string"}}, description="more")'
+                with (repo / "sources.py").open("a") as file:
+                    file.write(f"\nmore_{round_} = {extra}\n")
+            else:  # another feature
+                file = repo / "stream_views.py"
+                window = f'windowed("more_{round_}", "count", "event_id", minutes({15 + round_}), seconds(30)),'
+                line = f"    features=[\n        {window}"
+                file.write_text(file.read_text().replace("    features=[", line, 1))
+            apply(applied)
+            time.sleep(dice.uniform(0, 20))
+            side.platform.kill("flink_jobmanager" if round_ == 2 else "reconciler")
+            if round_ == 2:
+                side.platform.wait("flink_jobmanager")
+            time.sleep(dice.uniform(0, 10))
+            side.platform.kill("reconciler")
+        side.platform.wait("reconciler")
+        definitions = load_definitions(side.settings)
+        plan = make_plan(definitions, side.settings)
+        assert set(definitions.events) >= {"more_1"}
+        until = time.monotonic() + 300
+        rest = FlinkRest(side.settings.flink_rest)
+        while differs(plan, rest):
+            assert time.monotonic() < until, side.platform.log("reconciler")
+            time.sleep(0.5)
+        side.platform.wait("reconciler", 60)
+        assert read_status(plan, side.settings).as_planned
+    finally:
+        stop.set()
+        talking.join()
+    n = next(sent)
+    wait_archived(side.settings, [topic])
+    files = f"{plan['lake'][topic]}/*/*.parquet"
+    query = (
+        f"SELECT {EVENT_ID}, count(*) FROM read_parquet('{files}', union_by_name=true) WHERE {EVENT_ID} LIKE 'live-%'"
+    )
+    assert dict(duckdb.sql(f"{query} GROUP BY 1").fetchall()) == {f"live-{i}-0": 1 for i in range(n)}
+    advance(side.settings, plan, begin + 1000 * n)
+    until = time.monotonic() + 60
+    while archived_until(side.settings).get(topic) != begin + 1000 * n:
+        assert time.monotonic() < until, f"the reconciler publishes {archived_until(side.settings)}"
+        time.sleep(0.5)
+    assert archived_until(side.settings).keys() >= {"more_1", "snapshots"}
+    side.platform.stop("reconciler")
 
 
 def test_the_supervised_heartbeat_beats_and_comes_back(side: StreamSide) -> None:

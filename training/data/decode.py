@@ -6,62 +6,49 @@ Only the rows that were shown leave a snapshot of hundreds of candidates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from pyspark import TaskContext
 
-from adfeast.contract.events import EVENT_ID, EVENT_TIME, IMPRESSION_ID, REQUEST_ID
-from adfeast.contract.signature import DTYPES, TENSORS, Input, Role, Signature
-from adfeast.contract.snapshots import SnapshotCodec
+from adfeast.contract.events import EVENT_ID, EVENT_TIME
+from adfeast.contract.signature import AD, TENSORS, Contract, Identity
+from adfeast.contract.snapshots import Snapshot, SnapshotCodec
+from adfeast.errors import InvalidEvent
 from adfeast.lake import filesystem
 from adfeast.settings import Settings
+from training.data.columns import LABEL, NOT_LOGGED, POSITION, contract_of, missing_values
 
-AD, LABEL = "ad_id", "label"
-SHOWN = (EVENT_ID, AD, EVENT_TIME, LABEL)
-TIME = pa.timestamp("us", tz="UTC")
+AD_KEY = "ad_id"
+SHOWN = (EVENT_ID, AD_KEY, EVENT_TIME, LABEL, POSITION)  # of an impression
 Batches = Iterator[pa.RecordBatch]
 
 
-def training_schema(signature: Signature, user_key: str, ad_key: str) -> pa.Schema:
-    """Columns of a training set: label, weight, ids and time, then one column an input, by its name.
-
-    dense float32, sparse int64, list fixed_size_list<int64>[max_len] padded with -1, embedding
-    fixed_size_list<float32>[dim]. The metadata key `signature` holds the signature.
-    """
-    columns = [
-        (LABEL, pa.int8()),
-        ("weight", pa.float32()),
-        (REQUEST_ID, pa.string()),
-        (IMPRESSION_ID, pa.string()),
-        (user_key, pa.string()),
-        (ad_key, pa.string()),
-        (EVENT_TIME, TIME),
-        *((i.name, _arrow(i)) for i in signature.inputs),
-    ]
-    return pa.schema(columns, metadata={"signature": signature.to_json()})
-
-
 def writer(
-    settings: Settings, url: str, signature: Signature, user_key: str, ad_key: str
+    settings: Settings, url: str, contracts: Mapping[str, Contract], schema: pa.Schema
 ) -> Callable[[Batches], Batches]:
     """A function for `mapInArrow` that writes one Parquet file a partition below `url` and gives its counts.
 
     A repeated task writes the same file again.
+
+    Args:
+        contracts: by hash, of every snapshot that comes.
+        schema: of the training set, see `training.data.columns`.
     """
-    schema = training_schema(signature, user_key, ad_key)
 
     def write(batches: Batches) -> Batches:
-        codec = SnapshotCodec(signature)
+        decoder = Decoder(contracts, schema)
         part = TaskContext.get().partitionId()
         fs, path = filesystem(settings, url)
         rows = positives = missing = 0
         file: Any = None
         for batch in batches:
-            table, absent = decode(codec, batch, schema)
+            table, absent = decoder.decode(batch.to_pylist())
             missing += absent
             if not table.num_rows:
                 continue
@@ -78,35 +65,100 @@ def writer(
     return write
 
 
-def decode(codec: SnapshotCodec, batch: pa.RecordBatch, schema: pa.Schema) -> tuple[pa.Table, int]:
-    """The shown rows of a batch of requests, in the columns of `schema`, and how many shown ads no snapshot had."""
-    ids: list[tuple[Any, ...]] = []
-    tensors: dict[Role, list[np.ndarray[Any, Any]]] = {role: [] for role in TENSORS}
-    missing = 0
-    for record in batch.to_pylist():
-        snapshot = codec.from_record({**record, EVENT_TIME: 0})
-        position = {ad: i for i, ad in reversed(list(enumerate(snapshot.ad_ids)))}
-        found = [(s, position[s[AD]]) for s in record["shown"] if s[AD] in position]
-        missing += len(record["shown"]) - len(found)
-        taken = [i for _, i in found]
-        for role in TENSORS:
-            tensors[role].append(snapshot.tensors.of(role)[taken])
-        ids += [
-            (s[LABEL], 1.0, snapshot.request_id, s[EVENT_ID], snapshot.user_id, s[AD], s[EVENT_TIME]) for s, _ in found
-        ]
-    if not ids:
-        return schema.empty_table(), missing
-    columns = [pa.array(c, f.type) for c, f in zip(zip(*ids, strict=True), schema, strict=False)]
-    blocks = {role: np.concatenate(tensors[role]) for role in TENSORS}
-    offset: dict[Role, int] = dict.fromkeys(TENSORS, 0)
-    for i in codec.signature.inputs:
-        block = np.ascontiguousarray(blocks[i.role][:, offset[i.role] : offset[i.role] + i.width])
+@dataclass
+class _Rows:
+    """What was found of the snapshots of one contract: where each row goes, and its values and statuses."""
+
+    at: list[int] = field(default_factory=list)
+    snapshots: list[tuple[Snapshot, list[int]]] = field(default_factory=list)
+
+
+class Decoder:
+    """Snapshots of several contracts as rows of one training set."""
+
+    def __init__(self, contracts: Mapping[str, Contract], schema: pa.Schema) -> None:
+        self._codecs = {name: SnapshotCodec(contract) for name, contract in contracts.items()}
+        self._schema = schema
+        self._features = contract_of(schema).inputs
+
+    def decode(self, records: list[dict[str, Any]]) -> tuple[pa.Table, int]:
+        """The shown rows of the snapshots, and how many shown ads were no candidate of theirs.
+
+        Args:
+            records: archived snapshots, each with `shown`: its impressions, as `SHOWN` says.
+
+        Raises:
+            InvalidEvent: a snapshot does not fit the contract it names.
+        """
+        plain: list[tuple[Any, ...]] = []
+        found: dict[str, _Rows] = {}
+        missing = 0
+        for record in records:
+            snapshot = self._snapshot(record)
+            position = {ad: i for i, ad in reversed(list(enumerate(snapshot.ad_ids)))}
+            shown = [(s, position[s[AD_KEY]]) for s in record["shown"] if s[AD_KEY] in position]
+            missing += len(record["shown"]) - len(shown)
+            rows = found.setdefault(snapshot.contract_hash, _Rows())
+            rows.at += range(len(plain), len(plain) + len(shown))
+            rows.snapshots.append((snapshot, [i for _, i in shown]))
+            plain += [self._plain(snapshot, s, i) for s, i in shown]
+        if not plain:
+            return self._schema.empty_table(), missing
+        columns = [pa.array(c, f.type) for c, f in zip(zip(*plain, strict=True), self._schema, strict=False)]
+        values = {i: missing_values(i, len(plain)) for i in self._features}
+        status = {i: np.full(len(plain), NOT_LOGGED, np.uint8) for i in self._features}
+        for name, rows in found.items():
+            _fill(self._codecs[name].contract, rows, values, status)
+        for i in self._features:
+            columns += [_arrow(i, values[i]), pa.array(status[i])]
+        return pa.Table.from_arrays(columns, schema=self._schema), missing
+
+    def _snapshot(self, record: dict[str, Any]) -> Snapshot:
+        codec = self._codecs[record["contract_hash"]]
+        try:
+            snapshot = codec.from_record({**record, EVENT_TIME: 0})
+        except ValueError as error:
+            raise InvalidEvent(f"{_what(record)} has blocks of another length: {error}", "tensors") from error
+        own = sum(i.source == AD for i in codec.contract.inputs)
+        wanted = (len(codec.contract.inputs) - own, (len(snapshot.ad_ids), own))
+        if (len(snapshot.shared_status), snapshot.ad_status.shape) != wanted:
+            raise InvalidEvent(f"{_what(record)} has not one status a feature (and ad)", "ad_status")
+        return snapshot
+
+    @staticmethod
+    def _plain(snapshot: Snapshot, shown: dict[str, Any], at: int) -> tuple[Any, ...]:
+        # In the order of the schema, up to the first feature.
+        ids = (snapshot.request_id, snapshot.attempt_id, shown[EVENT_ID], snapshot.user_id, shown[AD_KEY])
+        answered = (float(snapshot.scores[at]), snapshot.model_version)
+        return (shown[LABEL], 1.0, *ids, shown[EVENT_TIME], *answered, shown[POSITION])
+
+
+def _fill(
+    contract: Contract,
+    rows: _Rows,
+    values: dict[Identity, NDArray[Any]],
+    status: dict[Identity, NDArray[np.uint8]],
+) -> None:
+    """Puts what the snapshots of one contract hold into the columns."""
+    blocks = {role: np.concatenate([s.tensors.of(role)[taken] for s, taken in rows.snapshots]) for role in TENSORS}
+    own = np.concatenate([s.ad_status[taken] for s, taken in rows.snapshots])
+    shared = np.concatenate([np.tile(s.shared_status, (len(taken), 1)) for s, taken in rows.snapshots])
+    offset = dict.fromkeys(TENSORS, 0)
+    seen = {True: 0, False: 0}
+    for i in contract.inputs:
+        start, is_ad = offset[i.role], i.source == AD
+        values[i][rows.at] = blocks[i.role][:, start : start + i.width]
+        status[i][rows.at] = (own if is_ad else shared)[:, seen[is_ad]]
         offset[i.role] += i.width
-        flat = pa.array(block.reshape(-1))
-        columns.append(pa.FixedSizeListArray.from_arrays(flat, i.width) if i.role in ("list", "embedding") else flat)
-    return pa.Table.from_arrays(columns, schema=schema), missing
+        seen[is_ad] += 1
 
 
-def _arrow(i: Input) -> pa.DataType:
-    item = pa.from_numpy_dtype(np.dtype(DTYPES[i.role]))
-    return pa.list_(item, i.width) if i.role in ("list", "embedding") else item
+def _arrow(i: Identity, block: NDArray[Any]) -> pa.Array:
+    flat = np.ascontiguousarray(block).reshape(-1)
+    if i.role in ("list", "embedding"):
+        return pa.FixedSizeListArray.from_arrays(pa.array(flat), i.width)
+    return pa.array(flat, mask=np.isnan(flat)) if i.role == "dense" else pa.array(flat)
+
+
+def _what(record: dict[str, Any]) -> str:
+    return f"the snapshot of request {record['request_id']!r}, attempt {record['attempt_id']!r},"

@@ -1,37 +1,46 @@
 """Joins what was shown with what the model was given and what was clicked: the training set.
 
-An impression is a row. Its inputs are those of the logged snapshot of its request, bit for bit; nothing is
-recomputed. Its label is 1 when a click on it happened at most the label window after it, else 0. Only impressions
-whose window has closed count, so a 0 is final. The report counts what was left out, and why.
+An impression is a row. Its values are those of the snapshot of the very answer that was shown, bit for bit, read by the
+contract that the snapshot names; nothing is recomputed. Its label is 1 when a click on it happened at most the label
+window after it, else 0. Only impressions whose window has closed count, and only when the archive holds every click
+that could still change them, so a 0 is final. The report counts what was left out, and why.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
+import shutil
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
+from adfeast.clock import Clock, to_ms
 from adfeast.contract import snapshots
-from adfeast.contract.definitions import Definitions
-from adfeast.contract.events import CLICKS, EVENT_ID, EVENT_TIME, IMPRESSION_ID, IMPRESSIONS, REQUEST_ID
-from adfeast.contract.signature import AD, USER, Signature
+from adfeast.contract.events import CLICKS, EVENT_TIME, IMPRESSIONS, REQUEST_ID
+from adfeast.contract.signature import AD, USER, Contract
 from adfeast.feast_ext.registry import load_definitions
-from adfeast.lake import filesystem
+from adfeast.lake import filesystem, parquet_files
+from adfeast.ledger import Claim, Ledger
 from adfeast.settings import Settings
-from training.data.decode import SHOWN, writer
+from training.data import completeness
+from training.data.columns import training_schema
+from training.data.decode import writer
+from training.data.labelled import label
+from training.data.served import Found, find_snapshots, known_contracts
 from training.data.spark import spark_session
-from training.data.tables import STAGING, between_dates, between_times, make_folder, publish_local, read_events
+from training.data.tables import STAGING, make_folder, publish_local
 from training.errors import NothingToLabel
 
 log = logging.getLogger(__name__)
-# A snapshot and its impression may fall on the two sides of midnight, and an auction is over within the hour.
-SLACK = timedelta(hours=1)
+JOB = "labels"
+RULE = 2  # of labelling and joining; raise it when the same events would give other rows
 PARTS = 4
+WRITTEN = ("rows", "positives", "not_candidates")
 
 
 @dataclass(frozen=True)
@@ -41,10 +50,12 @@ class TrainingSet:
     Attributes:
         path: folder of Parquet files.
         counts: rows written, and what was counted on the way.
+        unknown_contracts: impressions left out by the contract hash that their snapshot names and nobody knows.
     """
 
     path: str
     counts: dict[str, int]
+    unknown_contracts: dict[str, int]
 
 
 def run(
@@ -53,113 +64,119 @@ def run(
     end: datetime,
     label_window: timedelta,
     name: str,
-    as_of: datetime,
-    service: str | None = None,
+    clock: Clock,
+    as_of: datetime | None = None,
+    grace: timedelta = completeness.GRACE,
 ) -> TrainingSet:
-    """Labels the impressions with start <= time < end.
+    """Labels the impressions with start <= time < end; what was made already is given back as it is.
 
     Args:
         label_window: a click at most this long after the impression makes it positive.
-        as_of: what has not happened by then is not known; impressions whose window is open then are left out.
-        service: feature service whose snapshots are read; default: the platform's.
+        as_of: for back-tests: what has not happened by then is not known; impressions whose window is open then are
+            left out. Default: everything is known and every window has closed.
+        grace: how far beyond what it is asked for the archive must be complete.
 
     Returns:
         the set's folder: `training_sets/<name>` in a local lake, where it replaces a set of that name at
         once, or a folder of its own below it on S3.
 
     Raises:
+        NotComplete: the archive does not hold yet what the labels depend on.
         NothingToLabel: no row came out; the counts say why.
+        RunInProgress, LeaseLost: another process makes the same set.
     """
-    spark = spark_session(settings)
-    definitions = load_definitions(settings)
-    signature = definitions.signature(service or settings.feature_service)
-    labelled, counts = _label(spark, settings, definitions, start, end, label_window, as_of)
-    labelled = labelled.persist()
-    shown = _shown(spark, settings, labelled, start, end)
-    counts |= _count_missing(shown, signature)
-
-    final = settings.lake_path("training_sets", name)
-    url = f"{final}/{uuid.uuid4().hex}" if final.startswith("s3://") else _staged(final)
-    fs, path = filesystem(settings, url)
-    make_folder(fs, path)
-    own = shown.where(F.col("signature_hash") == signature.hash).drop("matched")
-    own = own.repartition(PARTS, REQUEST_ID).sortWithinPartitions(EVENT_TIME, REQUEST_ID)
-    ours, theirs = definitions.entities[USER], definitions.entities[AD]
-    write = writer(settings, url, signature, ours, theirs)
-    written = own.mapInArrow(write, "rows long, positives long, not_candidates long").agg(
-        F.sum("rows").alias("rows"), F.sum("positives").alias("positives"), F.sum("not_candidates").alias("missing")
-    )
-    sums = written.first().asDict()
-    labelled.unpersist()
-    counts |= {"rows": sums["rows"] or 0, "positives": sums["positives"] or 0}
-    counts["impressions_without_snapshot"] += sums["missing"] or 0
-    log.info("training set %s: %s", name, counts)
-    if not counts["rows"]:
-        raise NothingToLabel(f"no training row from {start.isoformat()} to {end.isoformat()}: {counts}")
-    if not final.startswith("s3://"):
-        publish_local(Path(url), Path(final))
-        url = final
-    return TrainingSet(url, counts)
+    known = as_of or end + label_window
+    digest = _digest(start, end, label_window, known)
+    ledger = Ledger(settings, clock)
+    if made := _made(settings, ledger, name, digest, end):
+        log.info("training set %s is made already: %s", name, made.path)
+        return made
+    completeness.require(settings, _needs(end, label_window, known, grace), clock)
+    # `again`: another set of that name may have taken its folder since.
+    with ledger.claim(JOB, name, digest, start, end, again=True) as claim:
+        assert claim is not None
+        result = _make(settings, start, end, label_window, name, known, claim)
+        claim.rows = result.counts["rows"]
+        claim.facts |= {"path": result.path, "counts": result.counts, "unknown_contracts": result.unknown_contracts}
+    return result
 
 
-def _label(
-    spark: SparkSession,
+def _digest(start: datetime, end: datetime, label_window: timedelta, known: datetime) -> str:
+    made = [RULE, to_ms(start), to_ms(end), label_window.total_seconds(), to_ms(known)]
+    return hashlib.sha256(json.dumps(made).encode()).hexdigest()
+
+
+def _needs(end: datetime, label_window: timedelta, known: datetime, grace: timedelta) -> dict[str, int]:
+    """Up to when the archive of each topic must be complete."""
+    ends = {IMPRESSIONS: end, snapshots.TOPIC: end, CLICKS: end + label_window}
+    return {topic: to_ms(min(moment, known) + grace) for topic, moment in ends.items()}
+
+
+def _made(settings: Settings, ledger: Ledger, name: str, digest: str, end: datetime) -> TrainingSet | None:
+    """The set as it stands, when the last one made of that name is the one that is asked for."""
+    done = [r for r in ledger.runs(JOB, name) if r.status == "done"]
+    last = max(done, key=lambda r: (r.finished or r.started, r.started), default=None)
+    if last is None or (last.digest, last.end) != (digest, end):
+        return None
+    fs, path = filesystem(settings, last.facts["path"])
+    return TrainingSet(**last.facts) if parquet_files(fs, path) else None
+
+
+def _make(
     settings: Settings,
-    definitions: Definitions,
     start: datetime,
     end: datetime,
-    window: timedelta,
-    as_of: datetime,
-) -> tuple[DataFrame, dict[str, int]]:
-    """Closed impressions with their label, and what was counted."""
-    impressions = read_events(spark, settings, IMPRESSIONS, definitions.events[IMPRESSIONS])
-    impressions = between_times(impressions, start - window, end + window)
-    clicks = between_times(read_events(spark, settings, CLICKS, definitions.events[CLICKS]), start, end + window)
-    clicks = clicks.where(F.col(EVENT_TIME) <= F.lit(as_of))
-    known, unique = impressions.dropDuplicates([EVENT_ID]), clicks.dropDuplicates([EVENT_ID])
-    first = unique.select(
-        F.col(IMPRESSION_ID).alias(EVENT_ID), F.col(EVENT_TIME).alias("clicked"), F.col(EVENT_ID).alias("click_id")
-    )
-    # Clicks of impressions shown before `start` find theirs too, so that only the lost ones are counted as such.
-    matched = first.join(known.select(EVENT_ID, F.col(EVENT_TIME).alias("shown")), EVENT_ID, "left")
-    late = (F.col("clicked") < F.col("shown")) | (F.col("clicked") > F.col("shown") + F.lit(window))
-    click_counts = matched.agg(
-        F.count("*").alias("clicks"),
-        F.count_if(F.col("shown").isNull()).alias("clicks_without_impression"),
-        F.count_if(late).alias("clicks_outside_window"),
-    )
-    hits = matched.where(F.col("shown").isNotNull() & ~late).select(EVENT_ID).distinct().withColumn("hit", F.lit(1))
-    inside = (F.col(EVENT_TIME) >= F.lit(start)) & (F.col(EVENT_TIME) < F.lit(end))
-    asked = known.where(inside)
-    is_open = F.col(EVENT_TIME) + F.lit(window) > F.lit(as_of)
-    counts = (
-        asked.agg(F.count("*").alias("impressions"), F.count_if(is_open).alias("impressions_open")).first().asDict()
-    )
-    counts |= click_counts.first().asDict()
-    counts["duplicate_impressions"] = impressions.where(inside).count() - counts["impressions"]
-    counts["duplicate_clicks"] = clicks.count() - counts["clicks"]
-    labelled = asked.where(~is_open).join(hits, EVENT_ID, "left")
-    return labelled.withColumn("label", F.coalesce("hit", F.lit(0)).cast("byte")), counts
+    label_window: timedelta,
+    name: str,
+    known: datetime,
+    claim: Claim,
+) -> TrainingSet:
+    spark = spark_session(settings)
+    definitions = load_definitions(settings)
+    labelled, counts = label(spark, settings, definitions, start, end, label_window, known)
+    labelled = labelled.persist()
+    final = settings.lake_path("training_sets", name)
+    url = f"{final}/{uuid.uuid4().hex}" if final.startswith("s3://") else _staged(final)
+    try:
+        found = find_snapshots(spark, settings, labelled, start, end, known_contracts(settings))
+        counts |= found.counts
+        sums = _write(settings, definitions.entities, found, (to_ms(start), to_ms(end)), url)
+        counts["impressions_without_snapshot"] += sums.pop("not_candidates")
+        counts |= sums
+        log.info("training set %s: %s", name, counts)
+        for contract, rows in found.unknown.items():
+            log.warning("%d impressions left out: nobody knows the contract %r of their snapshots", rows, contract)
+        if not counts["rows"]:
+            raise NothingToLabel(
+                f"no training row from {start.isoformat()} to {end.isoformat()}: {counts}"
+                + (f"; unknown contracts {found.unknown}" if found.unknown else "")
+            )
+        claim.check()
+        if not final.startswith("s3://"):
+            publish_local(Path(url), Path(final))
+            return TrainingSet(final, counts, found.unknown)
+    except Exception:
+        if not final.startswith("s3://"):
+            shutil.rmtree(url, ignore_errors=True)
+        raise
+    finally:
+        labelled.unpersist()
+    return TrainingSet(url, counts, found.unknown)
 
 
-def _shown(spark: SparkSession, settings: Settings, labelled: DataFrame, start: datetime, end: datetime) -> DataFrame:
-    """One row a request: the impressions shown of it, and its snapshot where there is one."""
-    groups = labelled.groupBy(REQUEST_ID).agg(
-        F.array_sort(F.collect_list(F.struct(*SHOWN))).alias("shown"), F.min(EVENT_TIME).alias(EVENT_TIME)
-    )
-    served = read_events(spark, settings, snapshots.TOPIC, snapshots.SCHEMA)
-    served = between_dates(served, start - SLACK, end + SLACK).drop(EVENT_TIME, "date").dropDuplicates([REQUEST_ID])
-    return groups.join(served.withColumn("matched", F.lit(True)), REQUEST_ID, "left")
-
-
-def _count_missing(shown: DataFrame, signature: Signature) -> dict[str, int]:
-    size = F.size("shown")
-    other = F.col("signature_hash") != signature.hash
-    row = shown.agg(
-        F.coalesce(F.sum(F.when(F.col("matched").isNull(), size)), F.lit(0)).alias("impressions_without_snapshot"),
-        F.coalesce(F.sum(F.when(other, size)), F.lit(0)).alias("impressions_of_other_signature"),
-    )
-    return dict(row.first().asDict())
+def _write(
+    settings: Settings, keys: dict[str, str], found: Found, interval: tuple[int, int], url: str
+) -> dict[str, int]:
+    """Writes the files below `url`; returns rows, positives, and impressions of ads that were no candidates."""
+    if not found.contracts:
+        return dict.fromkeys(WRITTEN, 0)
+    schema = training_schema(Contract.union(*found.contracts.values()), keys[USER], keys[AD], interval)
+    fs, path = filesystem(settings, url)
+    make_folder(fs, path)
+    own = found.rows.repartition(PARTS, REQUEST_ID).sortWithinPartitions(EVENT_TIME, REQUEST_ID)
+    written = own.mapInArrow(writer(settings, url, found.contracts, schema), ", ".join(f"{c} long" for c in WRITTEN))
+    sums = written.agg(*(F.sum(c).alias(c) for c in WRITTEN)).first().asDict()
+    return {what: n or 0 for what, n in sums.items()}
 
 
 def _staged(final: str) -> str:

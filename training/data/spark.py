@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from pyspark.sql import SparkSession
 
@@ -42,7 +45,8 @@ def spark_session(settings: Settings, master: str = "local[*]", memory: str = "1
         builder = builder.config("spark.jars", ",".join(map(str, found)))
     elif settings.lake.startswith("s3://"):
         raise BatchError(f"lake={settings.lake} needs the S3 jars in {jars}: run `make setup`")
-    session: SparkSession = builder.getOrCreate()
+    with _stderr_in(settings.local / "logs" / "spark.log"):
+        session: SparkSession = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     # The jobs name a failing query themselves; this logger prints a whole Java stack as one line of JSON.
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
@@ -53,6 +57,24 @@ def spark_session(settings: Settings, master: str = "local[*]", memory: str = "1
 def spark_url(url: str) -> str:
     """A lake path as Spark names it."""
     return url.replace("s3://", "s3a://", 1) if url.startswith("s3://") else url
+
+
+@contextmanager
+def _stderr_in(file: Path) -> Iterator[None]:
+    """The JVM that is started in the block, and its Python workers, write there what they would write to stderr.
+
+    They say much that nobody can act on; what is wrong with a job is raised.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with file.open("ab") as log:
+            os.dup2(log.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _use_s3(session: SparkSession, settings: Settings) -> None:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 (Spark's own convention)
 from pyspark.sql import types as T  # noqa: N812
 
-from adfeast.contract.definitions import Definitions
+from adfeast.contract.definitions import Definitions, Table
 from adfeast.contract.events import EVENT_ID, EVENT_TIME
 from adfeast.contract.ids import SPARK_HASH_ID
-from adfeast.lake import filesystem, parquet_files
+from adfeast.lake import filesystem, open_table, parquet_files
 from adfeast.settings import Settings
 from training.data.spark import spark_url
 from training.errors import MissingTable
@@ -33,21 +38,34 @@ _SPARK: dict[str, T.DataType] = {
 }
 
 
-def register_lake(spark: SparkSession, settings: Settings, definitions: Definitions) -> None:
-    """Makes every delivered table and every event topic a temporary view of its name, and `hash_id` a function.
+def register_lake(spark: SparkSession, settings: Settings, definitions: Definitions, names: Iterable[str]) -> None:
+    """Makes delivered tables and event topics temporary views of their names, and `hash_id` a function.
 
     Raises:
         MissingTable: a delivered table has no data.
     """
     spark.sql(SPARK_HASH_ID)
-    for name, table in definitions.tables.items():
-        url = table.url
+    for name in names:
+        if name in definitions.events:
+            events = read_events(spark, settings, name, definitions.events[name])
+            events.dropDuplicates([EVENT_ID]).createOrReplaceTempView(name)
+            continue
+        url = definitions.tables[name].url
         fs, path = filesystem(settings, url)
         if not parquet_files(fs, path):
             raise MissingTable(f"table {name!r} has no Parquet files in {url}: deliver it before the batch job runs")
         spark.read.option("mergeSchema", "true").parquet(spark_url(url)).createOrReplaceTempView(name)
-    for topic, schema in definitions.events.items():
-        read_events(spark, settings, topic, schema).dropDuplicates([EVENT_ID]).createOrReplaceTempView(topic)
+
+
+def newest_delivery(settings: Settings, table: Table, end: datetime) -> datetime | None:
+    """Event time of a delivered table's newest rows up to `end`; None when there are none."""
+    newest: datetime | None = None
+    opened = open_table(settings, table.url, {EVENT_TIME: pa.timestamp("us", "UTC")})
+    scanner = pads.dataset(opened) if isinstance(opened, pa.Table) else opened
+    for batch in scanner.to_batches(filter=pc.field(EVENT_TIME) <= pa.scalar(end, pa.timestamp("us", "UTC"))):
+        found = pc.max(batch.column(EVENT_TIME)).as_py()
+        newest = max(filter(None, (newest, found)), default=None)
+    return newest
 
 
 def read_events(spark: SparkSession, settings: Settings, topic: str, schema: dict[str, Any]) -> DataFrame:
@@ -64,18 +82,37 @@ def read_events(spark: SparkSession, settings: Settings, topic: str, schema: dic
     return spark.read.schema(struct).parquet(spark_url(url))
 
 
-def replace_folder(frame: DataFrame, settings: Settings, url: str) -> None:
+def replace_folder(frame: DataFrame, settings: Settings, url: str, check: Callable[[], None]) -> None:
     """Writes `frame` as Parquet into the folder `url`, in the place of what stands there.
 
     In a local lake readers see the old rows or the new ones. S3 has no rename: there the folder has no data while it is
     written, and whoever reads must wait for the run ledger.
+
+    Args:
+        check: called right before the folder is replaced; what it raises leaves the folder as it is.
     """
     if url.startswith("s3://"):
+        check()
         frame.write.mode("overwrite").parquet(spark_url(url))
         return
-    staged = Path(url).parent / STAGING / f"{Path(url).name}-{uuid.uuid4().hex}"
-    frame.write.parquet(str(staged))
-    publish_local(staged, Path(url))
+    target = Path(url)
+    staging = target.parent / STAGING
+    staged = staging / f"{target.name}-{uuid.uuid4().hex}"
+    try:
+        frame.write.parquet(str(staged))
+        check()
+        publish_local(staged, target)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    for left in staging.glob(f"{target.name}-*"):  # of runs that were killed
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def remove_folder(settings: Settings, url: str) -> None:
+    """Removes a folder and what is in it; nothing happens when it is not there."""
+    fs, path = filesystem(settings, url)
+    if fs.get_file_info(path).type == pafs.FileType.Directory:
+        fs.delete_dir(path)
 
 
 def publish_local(staged: Path, target: Path) -> None:

@@ -27,11 +27,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adfeast.contract.model_names import OUTPUT, SIGNATURE_PARAMETER
+from adfeast.contract.model_names import INPUTS_PARAMETER, OUTPUT, SIGNATURE_PARAMETER
 from adfeast.contract.signature import TENSORS, Signature
 from adfeast.contract.tensors import Tensors
 from training.model.core import Served, predict, to_torch
-from training.model.errors import ExportMismatch
+from training.model.errors import ExportMismatch, ModelError
 
 MODEL_SOURCE = Path(__file__).parent / "triton_backend" / "model.py"
 MAX_BATCH = 8192
@@ -109,7 +109,12 @@ def config(signature: Signature, flavour: str) -> str:
         for name, width in widths.items()
         if width
     )
-    parameters = {SIGNATURE_PARAMETER: signature.hash, "flavour": flavour, "feature_service": signature.service}
+    parameters = {
+        SIGNATURE_PARAMETER: signature.hash,
+        INPUTS_PARAMETER: signature.to_json(),
+        "flavour": flavour,
+        "feature_service": signature.service,
+    }
     return "\n".join(
         [
             'backend: "python"',
@@ -119,10 +124,21 @@ def config(signature: Signature, flavour: str) -> str:
             "instance_group [ { kind: KIND_CPU count: 1 } ]",
             # Batches form by themselves under load. No default_queue_policy: it stalls about 1 % of the requests.
             "dynamic_batching { max_queue_delay_microseconds: 0 }",
-            *(f'parameters {{ key: "{k}" value {{ string_value: "{v}" }} }}' for k, v in parameters.items()),
+            *(f'parameters {{ key: "{k}" value {{ string_value: {quoted(v)} }} }}' for k, v in parameters.items()),
             "",
         ]
     )
+
+
+def quoted(text: str) -> str:
+    """A string of a protobuf text file; its escapes of quotes and backslashes are those of JSON.
+
+    Raises:
+        ModelError: it holds a character that Triton would read otherwise.
+    """
+    if not text.isascii() or not text.isprintable():
+        raise ModelError(f"{text!r} cannot stand in a Triton configuration: use printable ASCII characters")
+    return json.dumps(text)
 
 
 def random_rows(signature: Signature, count: int, seed: int) -> Tensors:

@@ -1,4 +1,7 @@
-"""A training set in Parquet as the tensors of its signature, in batches, split by time.
+"""A training set in Parquet as the tensors of a model's signature, in batches, split by time.
+
+A training set holds what was logged; a signature takes any ordered subset of it. What an input lacks is filled by the
+rule of the prediction server (adfeast.contract.tensors), so a row is trained on as it would be served.
 
 The reader is a generator over row groups: groups come in a seeded order, a buffer of several is shuffled, and each
 column is copied once into a preallocated tensor, which is an order of magnitude faster than a torch DataLoader.
@@ -6,24 +9,28 @@ column is copied once into a preallocated tensor, which is an order of magnitude
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from adfeast.contract.ids import MISSING_ID
-from adfeast.contract.signature import DTYPES, TENSORS, Input, Signature
-from adfeast.contract.tensors import Tensors
+from adfeast.contract.events import EVENT_TIME, REQUEST_ID
+from adfeast.contract.signature import DTYPES, TENSORS, Contract, Role, Signature
+from adfeast.contract.tensors import Selection, Tensors
+from training.data.columns import LABEL, NOT_LOGGED, WEIGHT, missing_values, status_column
 from training.model.errors import TrainingSetError
+from training.model.parquet import column_values, input_columns, open_files
 
-LABEL, WEIGHT, REQUEST, TIME = "label", "weight", "request_id", "event_timestamp"
+log = logging.getLogger(__name__)
+NotLoggedRows = Literal["leave_out", "missing"]
+_LEFT_OUT = 255  # instead of a part
 
 
 class Part(IntEnum):
@@ -51,42 +58,71 @@ class Batch:
 
 
 class TrainingSet:
-    """The finished files of one folder.
+    """The finished files of one folder, as one model takes them.
 
     Args:
         path: a folder; files that start with `.` or `_` are not finished.
+        signature: the model's inputs.
         fractions: of all rows, by time, for training, calibration and held-out; they sum to 1. A request stays whole.
+        not_logged: what becomes of a row whose snapshot was made before an input was logged: left out, or the input
+            counts as missing there.
+
+    Attributes:
+        not_logged: rows in which an input was not logged, by its name; inputs that always were are not named.
+        left_out: rows left out for it.
 
     Raises:
-        TrainingSetError: no files or no rows, files of different signatures, or a column that is missing.
+        TrainingSetError: no files or no rows, files of different contracts, or an input that the set does not hold.
     """
 
-    def __init__(self, path: str | Path, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)) -> None:
-        self.path = Path(path)
-        names = sorted(p for p in self.path.glob("**/*.parquet") if p.name[0] not in "._")
-        opened = [(name, pq.ParquetFile(name)) for name in names]
-        filled = [(name, file) for name, file in opened if file.metadata.num_rows]
-        files = [file for _, file in filled]
-        if not files:
-            raise TrainingSetError(f"training set {path} has no rows: run the label join for a longer time")
-        found = {(f.schema_arrow.metadata or {}).get(b"signature", b"").decode() for f in files}
-        if len(found) != 1 or "" in found:
-            raise TrainingSetError(
-                f"training set {path} needs one signature in the metadata of all files, has {len(found)}"
-            )
-        self.signature = Signature.from_json(found.pop())
-        needed = {LABEL, WEIGHT, REQUEST, TIME, *(i.name for i in self.signature.inputs)}
-        for name, file in filled:
-            if missing := needed - set(file.schema_arrow.names):
-                raise TrainingSetError(f"{name} lacks the columns {', '.join(sorted(missing))}")
+    def __init__(
+        self,
+        path: str | Path,
+        signature: Signature,
+        fractions: tuple[float, float, float] = (0.6, 0.2, 0.2),
+        not_logged: NotLoggedRows = "leave_out",
+    ) -> None:
+        self.path, self.signature = Path(path), signature
+        self._fill = _fill(signature)
+        opened = open_files(self.path)
+        self._columns = input_columns(self.path, opened, signature)
+        if (never := [i.name for i in signature.inputs if i not in self._columns]) and not_logged == "leave_out":
+            raise TrainingSetError(f"training set {path} was never logged with {', '.join(never)}: drop these inputs")
+        files = [file for _, file in opened]
         self._groups = [
             (f, n) for f in files for n in range(f.metadata.num_row_groups) if f.metadata.row_group(n).num_rows
         ]
         self._starts = np.cumsum([0, *[f.metadata.row_group(n).num_rows for f, n in self._groups]])
-        whole = pa.concat_tables([f.read([LABEL, REQUEST, TIME]) for f in files])
-        self._request = _codes(whole[REQUEST])
+        statuses = [status_column(c) for c in self._columns.values()]
+        whole = pa.concat_tables([f.read([LABEL, REQUEST_ID, EVENT_TIME, *statuses]) for f in files])
+        self._request = _codes(whole[REQUEST_ID])
         self.label = whole[LABEL].to_numpy().astype(np.float32)
-        self.boundaries, self.part = _split(_microseconds(whole[TIME]), self._request, fractions)
+        self.not_logged, lacking = self._count_not_logged(whole)
+        kept = np.flatnonzero(~lacking) if not_logged == "leave_out" else np.arange(len(lacking))
+        self.left_out = len(lacking) - len(kept)
+        if self.not_logged:
+            what = f"{self.left_out} rows left out" if self.left_out else "given as missing"
+            log.warning("training set %s: not logged in rows: %s; %s", path, self.not_logged, what)
+        if not len(kept):
+            raise TrainingSetError(
+                f"training set {path} has no row in which all inputs were logged (not logged: {self.not_logged}): "
+                "drop these inputs, join labels over a later time, or give them as missing"
+            )
+        self.part = np.full(len(lacking), _LEFT_OUT, np.uint8)
+        times = _microseconds(whole[EVENT_TIME])[kept]
+        self.boundaries, self.part[kept] = _split(times, self._request[kept], fractions)
+
+    def _count_not_logged(self, whole: pa.Table) -> tuple[dict[str, int], NDArray[np.bool_]]:
+        """Rows by input, and which rows lack one."""
+        counts: dict[str, int] = {}
+        lacking = np.zeros(whole.num_rows, np.bool_)
+        for i in self.signature.inputs:
+            column = self._columns.get(i)
+            own = np.ones_like(lacking) if column is None else whole[status_column(column)].to_numpy() == NOT_LOGGED
+            if own.any():
+                counts[i.name] = int(own.sum())
+                lacking |= own
+        return counts, lacking
 
     def count(self, part: Part) -> tuple[int, int]:
         """Rows and clicks of a part."""
@@ -122,38 +158,28 @@ class TrainingSet:
     def _group(self, n: int) -> tuple[Batch, NDArray[np.int64]]:
         """A row group and the positions of its rows in the training set."""
         file, index = self._groups[n]
-        columns = [LABEL, WEIGHT, *(i.name for i in self.signature.inputs)]
-        table = file.read_row_group(index, columns=columns)
+        table = file.read_row_group(index, columns=[LABEL, WEIGHT, *self._columns.values()])
         rows = np.arange(self._starts[n], self._starts[n + 1])
-        tensors = Tensors(**{TENSORS[role]: self._tensor(table, self.signature.role(role), role) for role in TENSORS})
+        tensors = self._fill.take(Tensors(**{TENSORS[role]: self._tensor(table, role) for role in TENSORS}))
         label, weight = (table[c].to_numpy().astype(np.float32) for c in (LABEL, WEIGHT))
         return Batch(tensors, label, weight, self._request[rows]), rows
 
-    def _tensor(self, table: pa.Table, inputs: tuple[Input, ...], role: Any) -> NDArray[Any]:
+    def _tensor(self, table: pa.Table, role: Role) -> NDArray[Any]:
         out = np.empty((table.num_rows, self.signature.width(role)), DTYPES[role])
         begin = 0
-        for i in inputs:
-            out[:, begin : begin + i.width] = _values(table[i.name], i).reshape(-1, i.width)
+        for i in self.signature.role(role):
+            column = self._columns.get(i)
+            values = missing_values(i, table.num_rows) if column is None else column_values(table[column], i)
+            out[:, begin : begin + i.width] = values.reshape(-1, i.width)
             begin += i.width
         return out
 
 
-def _values(column: pa.ChunkedArray, i: Input) -> NDArray[Any]:
-    array = column.combine_chunks()
-    if i.role in ("dense", "sparse"):
-        return array.fill_null(i.default if i.role == "dense" else MISSING_ID).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
-    missing = MISSING_ID if i.role == "list" else 0.0
-    valid = array.is_valid().to_numpy(zero_copy_only=False)
-    flat = (
-        array.drop_null().flatten().fill_null(missing)
-    )  # a null row has no values: flattening it would shift the others
-    if len(flat) != valid.sum() * i.width:
-        raise TrainingSetError(f"column {i.name!r} must hold {i.width} values in every row, as its signature says")
-    if valid.all():
-        return flat.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
-    out = np.full((len(array), i.width), missing, DTYPES[i.role])
-    out[valid] = flat.to_numpy(zero_copy_only=False).reshape(-1, i.width)
-    return out
+def _fill(signature: Signature) -> Selection:
+    keys = [(i.view, i.name) for i in signature.inputs]
+    if repeated := sorted({name for view, name in keys if keys.count((view, name)) > 1}):
+        raise TrainingSetError(f"a model takes {', '.join(repeated)} twice, made in two ways: take one of them")
+    return Selection(Contract.union(signature), signature)
 
 
 def _concat(parts: list[Batch]) -> Batch:
@@ -168,7 +194,7 @@ def _codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
 def _microseconds(column: pa.ChunkedArray) -> NDArray[np.int64]:
     if pa.types.is_timestamp(column.type):
         return pc.cast(column, pa.timestamp("us", column.type.tz)).cast(pa.int64()).to_numpy()  # type: ignore[no-any-return]
-    raise TrainingSetError(f"column {TIME!r} must be a timestamp, is {column.type}")
+    raise TrainingSetError(f"column {EVENT_TIME!r} must be a timestamp, is {column.type}")
 
 
 def _split(

@@ -8,7 +8,11 @@ class ModelError(AdfeastError):
 
 
 class TrainingSetError(ModelError):
-    """A training set is not readable or does not fit its signature."""
+    """A training set is not readable or does not fit its contract."""
+
+
+class InputError(ModelError):
+    """A model is asked to take what the service, or the training set, does not have."""
 
 
 class NoClicks(ModelError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,11 +25,13 @@ from adfeast.settings import Settings
 from training.export.flavours import export
 from training.model import calibrate, evaluate, lbfgs, sharded
 from training.model.core import Core, Served, predict
-from training.model.dataset import Batch, Part, TrainingSet
+from training.model.dataset import Batch, NotLoggedRows, Part, TrainingSet
 from training.model.errors import ModelError, NoClicks
 from training.model.head import Head
+from training.model.inputs import choose, hold
 from training.model.kinds.dlrm import dlrm
 from training.model.kinds.logistic import logistic, penalty
+from training.model.parquet import logged
 
 log = logging.getLogger(__name__)
 _Judge = Callable[[nn.Module], float]
@@ -97,23 +99,38 @@ def run(
     model: str = "dlrm",
     config: TrainConfig | None = None,
     seed: int = 0,
+    features: Sequence[str] | None = None,
+    drop: Sequence[str] = (),
+    hash_sizes: Mapping[str, int] | None = None,
+    not_logged: NotLoggedRows = "leave_out",
 ) -> Artifact:
     """Trains both kinds and writes the artifact of `model` into `out`.
 
+    Args:
+        features, drop, hash_sizes: which inputs of the current feature service the model takes; see
+            `training.model.inputs.choose`.
+        not_logged: what becomes of rows (and of inputs) that were not logged; see `training.model.dataset`.
+
     Raises:
-        SignatureMismatch: the training set was logged for other inputs than the current feature service's.
         NoClicks: the training part holds no click, or nothing else.
-        ModelError: `model` is not a kind.
+        ModelError: `model` is not a kind, or the inputs cannot be had.
     """
     current = load_definitions(settings).signature(settings.feature_service)
+    wanted = choose(current, features, drop, hash_sizes)
+    signature, never = hold(wanted, logged(training_set), not_logged, named=features or ())
     config = config or TrainConfig()
-    data = TrainingSet(training_set, config.fractions)
-    current.require(data.signature.hash, f"training set {training_set}")
-    return train(data, out, model=model, config=config, seed=seed)
+    data = TrainingSet(training_set, signature, config.fractions, not_logged)
+    return train(data, out, model=model, config=config, seed=seed, never_logged=never)
 
 
-def train(data: TrainingSet, out: Path, *, model: str, config: TrainConfig, seed: int) -> Artifact:
-    """`run` without the registry."""
+def train(
+    data: TrainingSet, out: Path, *, model: str, config: TrainConfig, seed: int, never_logged: Sequence[str] = ()
+) -> Artifact:
+    """`run` without the registry.
+
+    Args:
+        never_logged: features that the model might have taken, for the record.
+    """
     if model not in KINDS:
         raise ModelError(f"model {model!r} is not one of {', '.join(KINDS)}")
     threads = torch.get_num_threads()
@@ -129,12 +146,18 @@ def train(data: TrainingSet, out: Path, *, model: str, config: TrainConfig, seed
         "model": model,
         "models": {kind: {n: asdict(m) for n, m in t.evaluation.metrics.items()} for kind, t in trained.items()},
         "parts": parts,
+        "inputs": {
+            "never_logged": list(never_logged),
+            "not_logged_rows": data.not_logged,
+            "rows_left_out": data.left_out,
+        },
     }
     details = {
         "training_set": str(data.path),
         "seed": seed,
         "config": config.model_dump(),
         "parts": parts,
+        "inputs": metrics["inputs"],
         "boundaries_us": data.boundaries,
         "models": {
             kind: {"evaluation": t.evaluation.to_dict(), "fit": t.fit, "calibration": asdict(t.calibration)}

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
+import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from adfeast import fleet
+from adfeast.clock import SystemClock
+from adfeast.settings import Settings
 from infra.local.errors import NotReady
 from infra.local.platform.home import Home, program
 from infra.local.platform.part import Part
@@ -20,13 +24,24 @@ from streaming.kafka_admin import assigned_partitions
 SERVICE = "adfeast.v1.Prediction"
 OLDEST_MARK_S = 5.0
 OLDEST_PASS_S = 10.0
+OLDEST_REPORT_MS = 8_000
 
 
-def prediction_server(home: Home, ports: Ports) -> Part:
-    """Ready when its gRPC health service says so."""
+def prediction_server(home: Home, ports: Ports, project: str, number: int = 1) -> Part:
+    """One of two servers behind one address; ready when it reports a model and the address answers.
+
+    The kernel gives a connection to either; when one is killed, the other has the address alone.
+    """
+    name = "prediction_server" if number == 1 else f"prediction_server_{number}"
     address = f"127.0.0.1:{ports.get('prediction_server')}"
+    settings = Settings(project=project, ledger_url=f"sqlite:///{home.state}/ledger.db")
 
     def check() -> None:
+        mine = [r for r in fleet.servers(settings, SystemClock().now_ms(), OLDEST_REPORT_MS) if r.server == name]
+        if not mine or not psutil.pid_exists(mine[0].pid):
+            raise NotReady("it has not reported itself")
+        if not mine[0].answers:
+            raise NotReady("no model answers" + "".join(f"; {problem}" for problem in mine[0].problems))
         with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
             try:
                 answer = health_pb2_grpc.HealthStub(channel).Check(
@@ -37,7 +52,8 @@ def prediction_server(home: Home, ports: Ports) -> Part:
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             raise NotReady(f"health is {answer.status}")
 
-    return _app(home, "prediction_server", ["serve"], check, address=address, settings={"grpc_address": address})
+    own = {"ADFEAST_SERVER_NAME": name, "ADFEAST_GRPC_SHARED_PORT": "true"}
+    return _app(home, name, ["serve"], check, own, address=address, settings={"grpc_address": address})
 
 
 def redis_writer(home: Home, ports: Ports, project: str) -> Part:
@@ -91,8 +107,15 @@ def reconciler(home: Home) -> Part:
     return _app(home, "reconciler", ["stream", "reconcile"], check)
 
 
-def _app(home: Home, name: str, arguments: list[str], check: Callable[[], None], **more: Any) -> Part:
-    """`adfeast ARGUMENTS` with the settings of this home."""
-    environment = {"ADFEAST_SETTINGS": str(home.settings_file)}
+def _app(
+    home: Home,
+    name: str,
+    arguments: list[str],
+    check: Callable[[], None],
+    own: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Part:
+    """`adfeast ARGUMENTS` with the settings of this home, and some of its own."""
+    environment = {"ADFEAST_SETTINGS": str(home.settings_file), **(own or {})}
     command = [program("adfeast"), *arguments]
     return Part(name=name, command=command, environment=environment, check=check, app=True, **more)

@@ -71,7 +71,7 @@ class Platform:
         self.home = Home(home.resolve())
         self.home.make()
         self.supervisor = Supervisor(self.home)
-        self._ports = Ports(self.home.root / "ports", lambda part: self._process(part).pid > 0)
+        self._ports = Ports(self.home.root / "ports", self._runs)
         self.wanted = tuple(parts) if parts else tuple(n for n, p in self.parts.items() if self._by_default(p))
         for name in self.wanted:
             self.part(name)
@@ -92,7 +92,8 @@ class Platform:
             redis_writer(home, ports, PROJECT),
             heartbeat(home),
             reconciler(home),
-            prediction_server(home, ports),
+            prediction_server(home, ports, PROJECT),
+            prediction_server(home, ports, PROJECT, 2),
         ]
         return {part.name: part for part in made}
 
@@ -104,6 +105,10 @@ class Platform:
         if name not in self.parts:
             raise PlatformError(f"there is no part {name!r}; parts: {', '.join(self.parts)}")
         return self.parts[name]
+
+    def _runs(self, part: str) -> bool:
+        """Whether a part, or its second process behind the same port, runs."""
+        return any(p.pid for name, p in self.supervisor.processes().items() if name in (part, f"{part}_2"))
 
     def _process(self, name: str) -> Process:
         return self.supervisor.processes().get(name) or Process(name, "STOPPED", 0, 0, "")

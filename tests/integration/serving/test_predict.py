@@ -11,8 +11,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from adfeast.clock import to_ms
 from adfeast.contract import snapshots
 from adfeast.contract.ids import hash_id
-from adfeast.contract.signature import AD, REQUEST, Signature
-from adfeast.contract.snapshots import Snapshot, SnapshotCodec, Status
+from adfeast.contract.signature import AD, REQUEST, Contract, Signature
+from adfeast.contract.snapshots import Snapshot, SnapshotCodec
+from adfeast.contract.tensors import Selection, Status, Tensors
 from adfeast.settings import Settings
 from infra.local.platform.platform import Platform
 from serving.proto import adfeast_pb2 as pb
@@ -32,11 +33,20 @@ from tests.integration.serving.calls import (
 )
 
 
+def codec_of(signature: Signature) -> SnapshotCodec:
+    """Of what is logged while every loaded model takes the inputs of this one service."""
+    return SnapshotCodec(Contract.union(signature))
+
+
+def inputs(signature: Signature, logged: Tensors) -> Tensors:
+    return Selection(Contract.union(signature), signature).take(logged)
+
+
 def test_without_a_model_says_what_to_do(stub: Any, channel: grpc.Channel) -> None:
     code, text = refusal(stub.Predict, auction())
     assert code == CODES.FAILED_PRECONDITION
     assert "no model is deployed" in text
-    assert "production" in text
+    assert "adfeast model deploy" in text
     assert healthy(channel)
     assert not healthy(channel, SERVICE)
 
@@ -51,13 +61,16 @@ def test_predict_and_its_snapshot(stub: Any, model: str, settings: Settings, sig
     assert not answer.unknown_user
     assert 150 in answer.unknown_ads
     (message,) = topic.read(1)
-    snapshot = SnapshotCodec(signature).decode(message.value())
+    snapshot = codec_of(signature).decode(message.value())
     assert message.key() == b"echo-1"
-    assert (snapshot.user_id, snapshot.model_version, snapshot.signature_hash) == (USERS[0], model, signature.hash)
+    assert (snapshot.user_id, snapshot.model_version) == (USERS[0], model)
+    assert snapshot.contract_hash == Contract.union(signature).hash
+    assert snapshot.attempt_id == answer.attempt_id
     assert snapshot.event_timestamp == to_ms(MOMENT)
     assert list(snapshot.ad_ids) == [*ADS[:150], "serving-ad-nowhere"]
     np.testing.assert_array_equal(np.array(answer.scores, np.float32), snapshot.scores)
-    np.testing.assert_array_equal(scores(snapshot.tensors, seed=1), snapshot.scores)  # what the model saw, bit for bit
+    # What the model saw, bit for bit.
+    np.testing.assert_array_equal(scores(inputs(signature, snapshot.tensors), seed=1), snapshot.scores)
     sent = dict(zip((i.name for i in signature.inputs if i.source != AD), snapshot.shared_status, strict=True))
     assert all(sent[name] == Status.PRESENT for name in context)
     start = {i.name: k for k, i in enumerate(signature.role("sparse"))}
@@ -72,7 +85,7 @@ def test_unknown_user_is_scored_with_defaults(stub: Any, model: str, settings: S
     assert answer.unknown_user
     assert len(answer.scores) == len(ADS)
     assert len(answer.request_id) == 32
-    snapshot = SnapshotCodec(signature).decode(topic.read(1)[0].value())
+    snapshot = codec_of(signature).decode(topic.read(1)[0].value())
     assert (snapshot.shared_status == Status.NOT_FOUND).all()
 
 
@@ -108,7 +121,7 @@ def test_a_new_model_answers_without_a_restart_and_a_foreign_one_is_refused(
     answer = stub.Predict(auction())
     assert answer.model_version == newer
     np.testing.assert_array_equal(
-        scores(SnapshotCodec(signature).decode(topic.read(1)[0].value()).tensors, seed=2),
+        scores(inputs(signature, codec_of(signature).decode(topic.read(1)[0].value()).tensors), seed=2),
         np.array(answer.scores, np.float32),
     )
     foreign = registry.publish(signature, seed=3, signature_hash="0" * 64)
@@ -117,7 +130,8 @@ def test_a_new_model_answers_without_a_restart_and_a_foreign_one_is_refused(
     assert "0" * 64 in refused
     assert signature.hash in refused
     assert stub.Predict(auction()).model_version == newer
-    registry.point(newer.rsplit("-", 1)[1])
+    registry.point(newer)
+    registry.unload(foreign)
     wait_for(lambda: not stub.Status(pb.StatusRequest()).refused)
 
 
@@ -150,8 +164,18 @@ def test_stops_gracefully_with_every_snapshot_sent(
     topic = Topic(settings, snapshots.TOPIC)
     ids = [stub.Predict(auction(ad_ids=ADS[:3])).request_id for _ in range(10)]
     platform.stop("prediction_server")
-    codec = SnapshotCodec(signature)
+    codec = codec_of(signature)
     found: list[Snapshot] = [codec.decode(m.value()) for m in topic.read(10)]
     assert sorted(s.request_id for s in found) == sorted(ids)
     platform.start("prediction_server")
     assert stub.Predict(auction()).model_version
+
+
+def test_each_answer_has_an_id_of_its_own(stub: Any, model: str, settings: Settings, signature: Signature) -> None:
+    """Also where one request is asked twice: only so can a label find the values that were really shown."""
+    topic = Topic(settings, snapshots.TOPIC)
+    answers = [stub.Predict(auction(request_id="asked-twice")) for _ in range(2)]
+    assert {a.request_id for a in answers} == {"asked-twice"}
+    found = [codec_of(signature).decode(m.value()) for m in topic.read(2)]
+    assert sorted(s.attempt_id for s in found) == sorted(a.attempt_id for a in answers)
+    assert len({a.attempt_id for a in answers}) == 2

@@ -7,7 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from adfeast.contract.signature import Input, Signature
+from adfeast.contract.signature import Contract, Input, Signature
+from adfeast.contract.tensors import Status
+from training.data.columns import status_column
 
 torch.set_num_threads(1)
 ROWS_A_REQUEST = 10
@@ -67,7 +69,9 @@ def write_training_set(
         "request_id": pa.array([f"r{r}" for r in request]),
         "event_timestamp": pa.array(1_574_600_000_000_000 + request * 1_000_000, pa.timestamp("us", "UTC")),
     }
-    table = pa.table(names | columns).replace_schema_metadata({"signature": signature.to_json()})
+    present = {status_column(n): pa.array(np.full(rows, Status.PRESENT, np.uint8)) for n in columns}
+    contract = Contract.union(signature)
+    table = pa.table(names | columns | present).replace_schema_metadata({"contract": contract.to_json()})
     folder.mkdir(parents=True, exist_ok=True)
     for n in range(files):
         part = table.slice(n * rows // files, rows // files)

@@ -62,6 +62,23 @@ def test_a_fingerprint_is_that_of_the_avro_specification():
     assert fingerprint({"type": "int"}).hex() == "8f5c393f1ad57572"
 
 
+def test_a_message_is_byte_for_byte_what_the_java_decoder_is_tested_with():
+    columns = [
+        {"name": EVENT_ID, "type": "string"},
+        {"name": EVENT_TIME, "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "position", "type": "int"},
+        {"name": "attempt_id", "type": "string", "default": ""},
+        {"name": "share", "type": "float"},
+        {"name": "seen", "type": "boolean"},
+        {"name": "seal", "type": "bytes"},
+    ]
+    codec = EventCodec("seen", {"type": "record", "name": "Seen", "fields": columns})
+    event = {EVENT_ID: "sönderbar", EVENT_TIME: 1_574_500_000_123, "position": -3, "share": 0.5, "seen": True}
+    # EventDecoderTest.aMessageOfThePythonCodecIsReadWhole
+    message = "c30127382ebea2b352a81473c3b66e646572626172f6859bf8d25b05000000003f010400ff"
+    assert codec.encode(event | {"seal": b"\x00\xff"}).hex() == message
+
+
 def test_columns_left_out_have_their_default():
     newer = EventCodec("shown", NEWER)
     event = {k: v for k, v in GOOD.items() if k != "slot"}

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,11 @@ import onnxruntime
 import pytest
 import torch
 
-from adfeast.contract.model_names import OUTPUT, SIGNATURE_PARAMETER
+from adfeast.contract.model_names import INPUTS_PARAMETER, OUTPUT, SIGNATURE_PARAMETER
 from adfeast.contract.signature import TENSORS, Signature
-from registry.deploy import PROBE_TOLERANCE, PROBE_TOLERANCE_INT8, strays
+from registry.triton import PROBE_TOLERANCE, PROBE_TOLERANCE_INT8, strays
 from training.export import flavours as exporting
-from training.export.flavours import FLAVOURS, export, logit_change, random_rows
+from training.export.flavours import FLAVOURS, config, export, logit_change, random_rows
 from training.model.bootstrap import constant
 from training.model.core import Served, predict
 from training.model.errors import ExportMismatch, ModelError
@@ -75,6 +76,17 @@ def test_the_configuration_states_shapes_and_signature(exported: tuple[Path, Ser
         for role, tensor in TENSORS.items():
             assert (f'"{tensor}"' in text) == bool(signature.width(role))
         assert Signature.from_json((folder / "1" / "signature.json").read_text()) == signature
+
+
+def test_the_configuration_holds_the_whole_signature(signature: Signature) -> None:
+    [line] = [n for n in config(signature, "onnx").splitlines() if f'key: "{INPUTS_PARAMETER}"' in n]
+    quoted = line.removeprefix(f'parameters {{ key: "{INPUTS_PARAMETER}" value {{ string_value: ').removesuffix(" } }")
+    assert json.loads(quoted) == signature.to_json()
+
+
+def test_a_name_that_triton_would_read_otherwise_is_refused(signature: Signature) -> None:
+    with pytest.raises(ModelError, match="printable ASCII"):
+        config(replace(signature, service="über"), "onnx")
 
 
 def test_the_probe_holds_what_the_model_answers(exported: tuple[Path, Served], signature: Signature) -> None:

@@ -111,8 +111,8 @@ def test_an_unknown_transform_is_refused_by_the_inputs_name(generate: Callable[.
         Prep(odd)
 
 
-def test_logistic_regression_converges_to_sklearns(training_set: Path) -> None:
-    data = TrainingSet(training_set)
+def test_logistic_regression_converges_to_sklearns(training_set: Path, signature: Signature) -> None:
+    data = TrainingSet(training_set, signature)
     batch = data.read(Part.TRAIN)
     core = logistic(data.signature, 0.1)
     core.prep.fit([batch.tensors])

@@ -18,8 +18,10 @@ CONFIG = TrainConfig(replicates=20)
 
 
 @pytest.fixture(scope="module")
-def artifact(training_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return train(TrainingSet(training_set), tmp_path_factory.mktemp("artifact"), model="dlrm", config=CONFIG, seed=1)
+def artifact(training_set: Path, signature: Signature, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return train(
+        TrainingSet(training_set, signature), tmp_path_factory.mktemp("artifact"), model="dlrm", config=CONFIG, seed=1
+    )
 
 
 def test_an_artifact_is_whole(artifact: Artifact, signature: Signature) -> None:
@@ -51,7 +53,7 @@ def test_signal_is_learned_and_calibrated(artifact: Artifact) -> None:
 def test_the_dlrm_finds_planted_signal_about_as_well_as_regression(
     tmp_path: Path, signature: Signature, write: Callable[..., Path]
 ) -> None:
-    data = TrainingSet(write(tmp_path / "set", signature, rows=15_000))
+    data = TrainingSet(write(tmp_path / "set", signature, rows=15_000), signature)
     held_out = data.read(Part.HELD_OUT)
     lr, dlrm = (fit(kind, data, held_out, CONFIG, seed=0).evaluation.to_dict()["metrics"] for kind in ("lr", "dlrm"))
     assert lr["auc"]["value"] > 0.75
@@ -63,14 +65,14 @@ def test_the_dlrm_finds_planted_signal_about_as_well_as_regression(
 def test_noise_teaches_nothing_and_leaves_the_click_rate(
     tmp_path: Path, signature: Signature, write: Callable[..., Path], kind: str
 ) -> None:
-    data = TrainingSet(write(tmp_path / "set", signature, rows=8000, signal=0.0))
+    data = TrainingSet(write(tmp_path / "set", signature, rows=8000, signal=0.0), signature)
     metrics = fit(kind, data, data.read(Part.HELD_OUT), CONFIG, seed=0).evaluation.to_dict()["metrics"]
     assert metrics["normalized_entropy"]["value"] < 1.02
     assert 0.8 < metrics["pcoc"]["value"] < 1.25
 
 
-def test_training_ends_when_later_rows_say_so_and_keeps_the_best_pass(training_set: Path) -> None:
-    data = TrainingSet(training_set)
+def test_training_ends_when_later_rows_say_so_and_keeps_the_best_pass(training_set: Path, signature: Signature) -> None:
+    data = TrainingSet(training_set, signature)
     held_out = data.read(Part.HELD_OUT)
     config = CONFIG.model_copy(update={"dense_lr": 0.02, "patience": 2})  # steep enough to overfit soon
     trained = fit("dlrm", data, held_out, config, seed=0)
@@ -85,23 +87,25 @@ def test_training_ends_when_later_rows_say_so_and_keeps_the_best_pass(training_s
     assert long.fit["epochs"][0]["later"] == later[0]
 
 
-def test_the_ridge_is_the_one_that_later_rows_prefer(training_set: Path) -> None:
-    data = TrainingSet(training_set)
+def test_the_ridge_is_the_one_that_later_rows_prefer(training_set: Path, signature: Signature) -> None:
+    data = TrainingSet(training_set, signature)
     tried = fit("lr", data, data.read(Part.HELD_OUT), CONFIG, seed=0).fit
     assert [t["ridge"] for t in tried["ridges"]] == sorted(CONFIG.ridges, reverse=True)
     assert tried["ridge"] == min(tried["ridges"], key=lambda t: t["later"])["ridge"]
 
 
-def test_without_clicks_to_choose_by_training_is_cautious(training_set: Path) -> None:
-    data = TrainingSet(training_set, (0.8, 0.0, 0.2))
+def test_without_clicks_to_choose_by_training_is_cautious(training_set: Path, signature: Signature) -> None:
+    data = TrainingSet(training_set, signature, (0.8, 0.0, 0.2))
     held_out = data.read(Part.HELD_OUT)
     lr, dlrm = (fit(kind, data, held_out, CONFIG, seed=0).fit for kind in ("lr", "dlrm"))
     assert lr["ridge"] == max(CONFIG.ridges)
     assert [(e["epoch"], e["later"]) for e in dlrm["epochs"]] == [(1, None)]
 
 
-def test_training_repeats_bitwise_for_a_seed(training_set: Path, artifact: Artifact, tmp_path: Path) -> None:
-    again = train(TrainingSet(training_set), tmp_path, model="dlrm", config=CONFIG, seed=1)
+def test_training_repeats_bitwise_for_a_seed(
+    training_set: Path, signature: Signature, artifact: Artifact, tmp_path: Path
+) -> None:
+    again = train(TrainingSet(training_set, signature), tmp_path, model="dlrm", config=CONFIG, seed=1)
     assert again.metrics == artifact.metrics
     first, second = (np.load(a.path / "probe.npz")[OUTPUT] for a in (artifact, again))
     assert first.tobytes() == second.tobytes()
@@ -109,8 +113,8 @@ def test_training_repeats_bitwise_for_a_seed(training_set: Path, artifact: Artif
     assert (again.path / onnx).read_bytes() == (artifact.path / onnx).read_bytes()
 
 
-def test_downsampled_training_answers_the_true_rate(training_set: Path) -> None:
-    data = TrainingSet(training_set)
+def test_downsampled_training_answers_the_true_rate(training_set: Path, signature: Signature) -> None:
+    data = TrainingSet(training_set, signature)
     held_out = data.read(Part.HELD_OUT)
     config = TrainConfig(replicates=2, negative_rate=0.25)
     trained = fit("dlrm", data, held_out, config, seed=2)
@@ -121,7 +125,7 @@ def test_downsampled_training_answers_the_true_rate(training_set: Path) -> None:
 
 def test_few_clicks_do_not_blow_up(tmp_path: Path, signature: Signature, write: Callable[..., Path]) -> None:
     folder = write(tmp_path / "set", signature, rows=8000, rate=0.0008, seed=4)
-    data = TrainingSet(folder)
+    data = TrainingSet(folder, signature)
     assert 0 < data.count(Part.TRAIN)[1] < 60
     held_out = data.read(Part.HELD_OUT)
     rate = data.label.mean()
@@ -136,8 +140,8 @@ def test_a_set_without_a_click_or_an_unknown_kind_is_refused(
 ) -> None:
     silent = write(tmp_path / "set", signature, rows=300, rate=1e-9)
     with pytest.raises(NoClicks, match="0 clicks in 180 rows"):
-        train(TrainingSet(silent), tmp_path / "out", model="lr", config=CONFIG, seed=0)
+        train(TrainingSet(silent, signature), tmp_path / "out", model="lr", config=CONFIG, seed=0)
     with pytest.raises(ModelError, match="forest"):
-        train(TrainingSet(training_set), tmp_path / "out", model="forest", config=CONFIG, seed=0)
+        train(TrainingSet(training_set, signature), tmp_path / "out", model="forest", config=CONFIG, seed=0)
     with pytest.raises(ValidationError, match="multiple"):
         TrainConfig(dim=6)

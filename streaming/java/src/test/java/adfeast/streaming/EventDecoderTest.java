@@ -9,6 +9,7 @@ import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.HexFormat;
 import java.util.Random;
 import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.TimestampData;
@@ -34,6 +35,24 @@ class EventDecoderTest {
         assertEquals(TimestampData.fromEpochMillis(TIME), row.getTimestamp(1, 3));
         assertEquals(-3, row.getInt(2));
         assertEquals(2, row.getArray(3).size());
+    }
+
+    /** tests/unit/adfeast/contract/test_events.py encodes the same bytes. */
+    @Test
+    void aMessageOfThePythonCodecIsReadWhole() {
+        String columns =
+                "event_id:string,event_timestamp:timestamp-millis,position:int,attempt_id:string=00,share:float,"
+                        + "seen:boolean,seal:bytes";
+        byte[] message =
+                HexFormat.of().parseHex("c30127382ebea2b352a81473c3b66e646572626172f6859bf8d25b05000000003f010400ff");
+        GenericRowData row = new EventDecoder(columns, "27382ebea2b352a8=" + columns).decode(message, TIME);
+        assertEquals("sönderbar", row.getString(0).toString());
+        assertEquals(TimestampData.fromEpochMillis(TIME), row.getTimestamp(1, 3));
+        assertEquals(-3, row.getInt(2));
+        assertEquals("", row.getString(3).toString());
+        assertEquals(0.5f, row.getFloat(4));
+        assertEquals(true, row.getBoolean(5));
+        assertEquals("00ff", HexFormat.of().formatHex(row.getBinary(6)));
     }
 
     @Test

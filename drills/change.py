@@ -1,0 +1,274 @@
+"""The week of changes: everything that people change while traffic runs and programs are killed.
+
+`python -m drills.change` (`make drill-change`) plays it for ten minutes and more; `--short` leaves out what needs Spark
+and training, as the test suite does. It ends with an error that lists every promise that was broken.
+
+The promises: no Predict fails (two servers behind one address, callers that retry UNAVAILABLE), no acknowledged event
+is lost or counted twice, and every online value of every stream view equals the naive twin at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import boto3
+import click
+import numpy as np
+
+from adfeast import fleet
+from adfeast.clock import SystemClock
+from adfeast.contract import event_schemas
+from adfeast.contract.events import CLICKS, IMPRESSIONS
+from adfeast.feast_ext.online_layout import dynamodb_table
+from drills import checks, edits
+from drills.errors import Broken
+from drills.stage import Stage, last_minute, stage
+from drills.waiting import until
+from streaming.marks import advance
+from streaming.plan import make_plan
+from streaming.progress import wait_archived, wait_features
+
+RATE = 50.0
+KILL_EVERY_S = 8.0
+SEED = 11
+LEAST_S = 600.0
+SEEN_WITHIN_S = 90.0
+SCHEMA_SPREADS_S = 6.0  # servers look every two seconds which schema the jobs can read
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Outcome:
+    """What a drill found.
+
+    Attributes:
+        steps: name and seconds of each change.
+        figures: what was counted.
+        problems: promises that were broken.
+    """
+
+    steps: list[tuple[str, float]] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+class _Play:
+    def __init__(self, on: Stage, outcome: Outcome, say: Say) -> None:
+        self.on, self.outcome, self._say = on, outcome, say
+        self.set: str = ""  # training set of the first minutes
+
+    def step(self, name: str, act: Callable[[], object]) -> None:
+        begun = time.monotonic()
+        act()
+        self.outcome.steps.append((name, time.monotonic() - begun))
+        failed = len(self.on.traffic.seen.failed)
+        self._say(f"  {name}: {self.outcome.steps[-1][1]:.1f} s, {failed} Predicts failed so far")
+
+    def apply(self, *changes: edits.Edit, kill: bool = True, logged: tuple[str, ...] = ()) -> None:
+        """Edits, `feast apply` (killed once on the way), and waits until both servers log the new features."""
+        for change in changes:
+            change(self.on.repo)
+        self.on.commands.feast_apply(kill=kill)
+        wanted = set(logged)
+        until(f"that {wanted or 'the change'} is logged", lambda: self._logged() >= wanted, SEEN_WITHIN_S)
+
+    def _logged(self) -> set[str]:
+        """Features that every alive server logs."""
+        from adfeast.contract.history import CONTRACT, History
+        from adfeast.contract.signature import Contract
+
+        known = {e.id: e.body for e in History(self.on.settings).entries(CONTRACT)}
+        reports = fleet.servers(self.on.settings, SystemClock().now_ms())
+        if not reports:
+            return set()
+        each = [{i.name for i in Contract.from_json(known[r.contract]).inputs} for r in reports]
+        return set.intersection(*each)
+
+    def event_column(self) -> None:
+        """Sent once the running jobs can read it; until then senders of today and of yesterday go on."""
+        self.apply(edits.add_an_event_column)
+
+        def known() -> bool:
+            schema = event_schemas.writing(self.on.settings, self.on.definitions, IMPRESSIONS)
+            return edits.EVENT_COLUMN in {f["name"] for f in schema["fields"]}
+
+        until("that the stream jobs read the new column", known, 240)
+        time.sleep(SCHEMA_SPREADS_S)
+        self.on.traffic.extra[edits.EVENT_COLUMN] = 7
+
+    def materialize(self) -> None:
+        at = last_minute(timedelta(minutes=6))
+        self.on.commands.adfeast("batch", "materialize", "--until", at, "--every", "60s", kill=True)
+
+    def labels(self) -> None:
+        """A training set of everything so far, under every contract there was."""
+        made = self.on.commands.adfeast(
+            *("batch", "labels", "--start", self.on.began.isoformat(), "--end", last_minute(timedelta(0))),
+            *("--label-window", "5s", "--grace", "1s", "--name", "drill"),
+            kill=True,
+        )
+        self.set, self.outcome.figures["training rows"] = made["path"], made["counts"]["rows"]
+        self.on.commands.adfeast("batch", "validate", self.set)
+
+    def train(self, name: str, *options: str) -> int:
+        out = str(self.on.root / "artifacts" / name)
+        if self.set:
+            asked = ("model", "train", "--training-set", self.set, "--out", out, "--not-logged", "missing", *options)
+        else:
+            asked = ("model", "bootstrap", "--prior", "0.03", "--out", out)
+        self.on.commands.adfeast(*asked)
+        return int(self.on.commands.adfeast("model", "register", "--artifact", out, kill=True)["version"])
+
+    def deploy(self, version: int, *, kill: bool = True) -> None:
+        name = self.on.commands.adfeast("model", "deploy", "--version", str(version), kill=kill)["name"]
+        answered = self.on.traffic.seen.answered[name]
+        until(f"that {name} answers", lambda: self.on.traffic.seen.answered[name] > answered, SEEN_WITHIN_S)
+
+    def refused_removal(self) -> None:
+        before = {f: f.read_text() for f in self.on.repo.glob("*.py")}
+        edits.remove_the_view(self.on.repo)
+        edits.take_out_of_the_service(self.on.repo)
+        text = self.on.commands.feast_apply(refused=True)
+        if edits.REMOVED not in text:
+            self.outcome.problems.append(f"the refusal does not name {edits.REMOVED}: {text[-500:]}")
+        for file, content in before.items():
+            file.write_text(content)
+
+    def removal(self, version: int) -> None:
+        """First nobody reads it, then it goes, then its table."""
+        for name in [m.name for m in fleet.loaded_models(self.on.settings)]:
+            if int(name.split("-")[1]) != version:
+                until(f"that {name} can be unloaded", partial(self._unloaded, name), SEEN_WITHIN_S)
+        self.apply(edits.remove_the_view)
+        table = dynamodb_table(self.on.settings.project, edits.REMOVED)
+        if table not in self._tables():
+            self.outcome.problems.append(f"feast apply dropped {table}")
+
+        def gone() -> bool:
+            self.on.commands.adfeast("gc", "--apply")
+            return table not in self._tables()
+
+        until(f"that gc drops {table}", gone, SEEN_WITHIN_S)
+
+    def _unloaded(self, name: str) -> bool:
+        from drills.errors import CommandFailed
+
+        try:
+            self.on.commands.adfeast("model", "unload", "--name", name)
+        except CommandFailed:
+            return False
+        return True
+
+    def _tables(self) -> list[str]:
+        s = self.on.settings
+        client = boto3.client(
+            "dynamodb",
+            endpoint_url=s.dynamodb_endpoint,
+            region_name=s.aws_region,
+            aws_access_key_id=s.aws_access_key_id,
+            aws_secret_access_key=s.aws_secret_access_key,
+        )
+        return [t for page in client.get_paginator("list_tables").paginate() for t in page["TableNames"]]
+
+
+def play(root: Path, *, short: bool, say: Say, least_s: float = LEAST_S) -> Outcome:
+    """Plays the drill in a folder of its own; nothing runs afterwards.
+
+    Raises:
+        Broken: a promise was broken; the message lists all.
+    """
+    outcome = Outcome()
+    begun = time.monotonic()
+    with stage(root, RATE, KILL_EVERY_S, SEED) as on:
+        say(f"traffic runs: {RATE:.0f} Predicts a second, a kill about every {KILL_EVERY_S:.0f} s")
+        p, first = _Play(on, outcome, say), 1
+        p.step("stream aggregation added", lambda: p.apply(edits.add_a_window, logged=(edits.WINDOW,)))
+        p.step("batch column added", lambda: p.apply(edits.add_a_column, logged=(edits.COLUMN,)))
+        if not short:
+            p.step("batch views made", p.materialize)
+        p.step("whole view added", lambda: p.apply(edits.add_a_view, logged=(f"{edits.VIEW}_3m",)))
+        p.step("request feature added", lambda: p.apply(edits.add_a_request_feature, logged=(edits.ASKED,)))
+        on.traffic.context[edits.ASKED] = 5
+        p.step("event column added, an old producer goes on", p.event_column)
+        if not short:
+            p.step("labels under every contract", p.labels)
+        versions: list[int] = []
+        options = ("--hash-size", "ad_key=2048") if not short else ()
+        p.step("model of before and after", lambda: versions.append(p.train("second", *options)))
+        p.step("deployed", lambda: p.deploy(versions[0]))
+        p.step("rolled back", lambda: p.deploy(first))
+        p.step("deployed again", lambda: p.deploy(versions[0]))
+        p.step("removal under a model refused", p.refused_removal)
+        p.step("view taken out of the service", lambda: p.apply(edits.take_out_of_the_service))
+        p.step("model without the view", lambda: versions.append(p.train("third")))
+        p.step("deployed", lambda: p.deploy(versions[1]))
+        p.step("view removed, and its table", lambda: p.removal(versions[1]))
+        while time.monotonic() - begun < least_s and not short:
+            time.sleep(1.0)
+        _judge(on, outcome, say)
+    outcome.figures["minutes"] = round((time.monotonic() - begun) / 60, 1)
+    if outcome.problems:
+        raise Broken("promises were broken:\n" + "\n".join(f"  - {problem}" for problem in outcome.problems))
+    return outcome
+
+
+def _judge(on: Stage, outcome: Outcome, say: Say) -> None:
+    say("traffic stops; everything is compared")
+    on.killer.stop()
+    seen, old = on.traffic.stop(), on.old.stop()
+    on.platform.stop("heartbeat")
+    definitions, settings = on.definitions, on.settings
+    events = {IMPRESSIONS: seen.acknowledged[IMPRESSIONS] + old, CLICKS: seen.acknowledged[CLICKS]}
+    wait_archived(settings, [IMPRESSIONS, CLICKS], 300)
+    now = SystemClock().now_ms()
+    advance(settings, make_plan(definitions, settings), now)
+    wait_features(settings, 300)
+    compared, wrong = checks.wrong_values(settings, definitions, events, now)
+    for topic, sent in events.items():
+        outcome.problems += checks.lost_or_doubled(settings, topic, sent)
+    outcome.problems += wrong + on.killer.problems
+    if seen.failed:
+        outcome.problems.append(f"{len(seen.failed)} Predicts failed: {seen.failed[:5]}")
+    p50, p99 = np.percentile(seen.latency_ms, [50, 99])
+    outcome.figures |= {
+        "Predicts answered": sum(seen.answered.values()),
+        "Predicts failed": len(seen.failed),
+        "by model": dict(seen.answered),
+        "p50 and p99 at the caller, ms": f"{p50:.1f}, {p99:.1f}",
+        "impressions and clicks acknowledged": f"{len(events[IMPRESSIONS])}, {len(events[CLICKS])}",
+        "of an old producer": len(old),
+        "log calls repeated": seen.repeated_logs,
+        "online values compared": compared,
+        "programs killed": dict(on.killer.killed),
+        "commands killed": dict(on.commands.killed),
+    }
+
+
+@click.command()
+@click.option("--short", is_flag=True, help="Without Spark and training.")
+@click.option("--minutes", default=LEAST_S / 60, show_default=True, help="At least so long.")
+def main(short: bool, minutes: float) -> None:
+    """The week of changes."""
+    with tempfile.TemporaryDirectory(prefix="drill-", dir="/tmp") as folder:
+        try:
+            outcome = play(Path(folder), short=short, say=click.echo, least_s=60 * minutes)
+        except Broken as error:
+            click.echo(str(error), err=True)
+            sys.exit(1)
+    for name, seconds in outcome.steps:
+        click.echo(f"{seconds:8.1f} s  {name}")
+    click.echo(json.dumps(outcome.figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
