@@ -46,11 +46,11 @@ def declared(settings: Settings) -> Definitions:
         DefinitionError: it cannot be read, or a definition is not usable.
     """
     import_lightly()
-    quiet.install()
     from adfeast.feast_ext.protos import to_protos
     from adfeast.feast_ext.registry import parse
     from adfeast.feast_ext.sources import declaring
 
+    quiet.install()  # after Feast, which sets a filter of its own for its warnings
     files = sorted(settings.feature_repo.glob("*.py"))
     if not files:
         raise DefinitionError(f"feature_repo={settings.feature_repo} has no Python files: is it the right folder?")
