@@ -43,4 +43,4 @@ def test_an_error_has_its_exit_code_and_is_an_object_too(error: AdfeastError, co
 
 
 def test_the_help_says_the_exit_codes() -> None:
-    assert "3  refused for now" in CliRunner().invoke(command(), ["--help"]).output
+    assert "3  waits or is refused for now" in CliRunner().invoke(command(), ["--help"]).output
