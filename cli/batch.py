@@ -138,8 +138,9 @@ def runs(job: str | None, subject: str | None) -> Answer:
 
 def _table(found: list[Run]) -> Iterator[str]:
     """Made when it is printed: programs do not ask for it."""
-    from rich.console import Console
     from rich.table import Table
+
+    from cli.tables import text
 
     table = Table("job", "what", "interval", "status", "rows", "attempts", "seconds", "error")
     for r in found:
@@ -147,7 +148,4 @@ def _table(found: list[Run]) -> Iterator[str]:
         interval = f"{r.start:%Y-%m-%d %H:%M} to {r.end:%Y-%m-%d %H:%M}"
         rows = "" if r.rows is None else str(r.rows)
         table.add_row(r.job, r.subject, interval, r.status, rows, str(r.attempts), took, r.error or "")
-    console = Console()
-    with console.capture() as shown:
-        console.print(table)
-    yield shown.get().rstrip()
+    return text(table)

@@ -22,14 +22,12 @@ def features() -> Answer:
 
 
 def _table(found: list[Entry]) -> Iterator[str]:
-    from rich.console import Console
     from rich.table import Table
+
+    from cli.tables import text
 
     table = Table("feature", "view", "type", "made by", "logged since", "read by", "may go", box=None)
     for f in found:
         since = f"{to_datetime(f.logged_since_ms):%Y-%m-%d %H:%M}" if f.logged_since_ms else "not yet"
         table.add_row(f.name, f.view, f.type, f.maker, since, ", ".join(f.models), f.may_go)
-    console = Console()
-    with console.capture() as shown:
-        console.print(table)
-    yield shown.get().rstrip()
+    return text(table)

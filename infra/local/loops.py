@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from adfeast import watermarks
 from adfeast.clock import Clock, to_datetime
 from adfeast.contract.definitions import Definitions
+from adfeast.contract.model_names import SIGNATURE_PARAMETER
 from adfeast.errors import AdfeastError, DefinitionError
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.fleet import Report, servers
@@ -155,7 +156,9 @@ def probe(settings: Settings, model: str) -> None:
     for i in json.loads(ask(url))["inputs"]:
         shape = [max(1, n) if n < 0 else n for n in i["shape"]]
         inputs.append({"name": i["name"], "datatype": i["datatype"], "shape": shape, "data": [0] * math.prod(shape)})
-    ask(f"{url}/infer", {"inputs": inputs})
+    config = json.loads(ask(f"{url}/config"))
+    parameters = {SIGNATURE_PARAMETER: config["parameters"][SIGNATURE_PARAMETER]["string_value"]}
+    ask(f"{url}/infer", {"inputs": inputs, "parameters": parameters})
 
 
 def batch(settings: Settings, clock: Clock, definitions: Definitions) -> Iterator[Check]:
