@@ -95,7 +95,7 @@ def stream(settings: Settings, definitions: Definitions, running: Collection[str
         age_s, problem = _age_s(last_pass(settings.local)), ""
         if math.isfinite(age_s):
             problem = last_pass(settings.local).read_text()
-        said = problem or f"last pass {age_s:.0f} s ago"
+        said = f"{problem.splitlines()[0]} (adfeast logs reconciler)" if problem else f"last pass {age_s:.0f} s ago"
         yield Check("reconciler", not problem and age_s <= OLDEST_PASS_S, said)
 
 
