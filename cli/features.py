@@ -28,4 +28,4 @@ def _table(found: list[Entry]) -> Iterator[str]:
         lines.append((f.name, f.view, f.type, f.maker, since, f.may_go, ", ".join(f.models)))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+        yield "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
