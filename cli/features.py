@@ -22,12 +22,10 @@ def features() -> Answer:
 
 
 def _table(found: list[Entry]) -> Iterator[str]:
-    from rich.table import Table
-
-    from cli.tables import text
-
-    table = Table("feature", "view", "type", "made by", "logged since", "read by", "may go", box=None)
+    lines = [("FEATURE", "VIEW", "TYPE", "MADE BY", "LOGGED SINCE", "MAY GO", "READ BY")]
     for f in found:
         since = f"{to_datetime(f.logged_since_ms):%Y-%m-%d %H:%M}" if f.logged_since_ms else "not yet"
-        table.add_row(f.name, f.view, f.type, f.maker, since, ", ".join(f.models), f.may_go)
-    return text(table)
+        lines.append((f.name, f.view, f.type, f.maker, since, f.may_go, ", ".join(f.models)))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        yield "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()

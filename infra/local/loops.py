@@ -27,6 +27,7 @@ from adfeast.ledger import Ledger
 from adfeast.settings import Settings
 from infra.local.platform.web import ask
 
+SERVER = "prediction_server"  # the parts that are one begin so
 MOST_BEHIND = 100_000  # messages: a burst of some seconds is no fault
 OLDEST_MARK_S = 5.0
 OLDEST_PASS_S = 30.0
@@ -79,7 +80,7 @@ def stream(settings: Settings, definitions: Definitions, running: Collection[str
 
     plan = make_plan(definitions, settings)
     names = [job["name"] for job in plan["jobs"].values()]
-    started = {"reconciler", "redis_writer", "prediction_server"} & set(running)
+    started = {name for name in running if name in ("reconciler", "redis_writer") or name.startswith(SERVER)}
     if "flink_jobmanager" in running and not started:
         started = set(filter(FlinkRest(settings.flink_rest).alive, names))
     if not started:
@@ -95,7 +96,7 @@ def stream(settings: Settings, definitions: Definitions, running: Collection[str
         age_s, problem = _age_s(last_pass(settings.local)), ""
         if math.isfinite(age_s):
             problem = last_pass(settings.local).read_text()
-        said = problem or f"last pass {age_s:.0f} s ago"
+        said = f"{problem.splitlines()[0]} (adfeast logs reconciler)" if problem else f"last pass {age_s:.0f} s ago"
         yield Check("reconciler", not problem and age_s <= OLDEST_PASS_S, said)
 
 
@@ -126,7 +127,7 @@ def archive(settings: Settings, clock: Clock, running: Collection[str]) -> Itera
 def serving(reports: list[Report], running: Collection[str]) -> Iterator[Check]:
     """Every server that is alive has a model, no problem, and lost no snapshot."""
     if not reports:
-        missing = "prediction_server" in running
+        missing = any(name.startswith(SERVER) for name in running)
         yield Check("servers", False if missing else None, "none reports" if missing else "not started")
     for r in reports:
         text = (

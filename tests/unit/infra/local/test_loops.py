@@ -1,0 +1,132 @@
+"""Loops are judged only once somebody has started them, and then by what the real thing says."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adfeast import watermarks
+from adfeast.clock import ManualClock
+from adfeast.fleet import Report
+from adfeast.ledger import Ledger
+from adfeast.settings import Settings
+from infra.local import loops
+from infra.local.errors import NotReady
+from tests.unit.adfeast.feast_ext.small import definitions
+
+DAY = 86_400_000
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    url = f"sqlite:///{tmp_path}/registry.db"
+    return Settings(registry_url=url, ledger_url=url, local=tmp_path)
+
+
+def test_nothing_is_judged_before_definitions_are_applied(settings: Settings) -> None:
+    [check] = loops.checks(settings, ManualClock(), {"prediction_server"})
+    assert (check.name, check.ok) == ("definitions", None)
+
+
+def test_a_server_is_well_with_a_model_and_without_problems_or_lost_snapshots() -> None:
+    reports = [
+        Report("well", "", 1, "c", "ctr-000001"),
+        Report("empty", "", 1, "c", ""),
+        Report("held", "", 1, "c", "ctr-000001", problems=("model 'x' cannot be fed",)),
+        Report("losing", "", 1, "c", "ctr-000001", lost=3),
+    ]
+    assert [c.ok for c in loops.serving(reports, {"prediction_server"})] == [True, False, False, False]
+    assert [c.ok for c in loops.serving([], {"prediction_server_2"})] == [False]
+    assert [c.ok for c in loops.serving([], {"valkey"})] == [None]
+
+
+def test_marks_are_judged_while_the_heartbeat_runs(settings: Settings) -> None:
+    assert [c.ok for c in loops.heartbeat(settings, set())] == [None]
+    assert [c.ok for c in loops.heartbeat(settings, {"heartbeat"})] == [False]
+
+
+def test_an_archive_nobody_speaks_for_any_more_is_wrong(settings: Settings) -> None:
+    clock, running = ManualClock(DAY), {"reconciler", "heartbeat"}
+    assert [c.ok for c in loops.archive(settings, clock, running)] == [None]
+    watermarks.publish(settings, {"clicks": DAY - 1000}, DAY)
+    assert [c.ok for c in loops.archive(settings, clock, running)] == [True]
+    clock.advance(600_000)
+    assert [c.ok for c in loops.archive(settings, clock, running)] == [False]
+
+
+def test_an_old_watermark_is_wrong_only_while_live_marks_move_it(settings: Settings) -> None:
+    clock = ManualClock(2 * DAY)
+    watermarks.publish(settings, {"clicks": DAY}, clock.now_ms())
+    assert [c.ok for c in loops.archive(settings, clock, {"reconciler"})] == [True]
+    assert [c.ok for c in loops.archive(settings, clock, {"reconciler", "heartbeat"})] == [False]
+
+
+def test_a_failed_interval_is_wrong_until_the_view_is_made_otherwise(settings: Settings) -> None:
+    clock, found = ManualClock(DAY), definitions()
+    end, digest = datetime(2019, 11, 29, tzinfo=UTC), found.views["profile"].digest
+
+    def claim(of: str, problem: bool) -> None:
+        with Ledger(settings, clock).claim("batch_view", "profile", of, end, end):
+            if problem:
+                raise ValueError("no rows")
+
+    assert [c.ok for c in loops.batch(settings, clock, found)] == [None]
+    with pytest.raises(ValueError, match="no rows"):
+        claim("another digest", True)
+    assert [c.ok for c in loops.batch(settings, clock, found)] == [None]
+    with pytest.raises(ValueError, match="no rows"):
+        claim(digest, True)
+    [check] = loops.batch(settings, clock, found)
+    assert check.ok is False
+    assert "no rows" in check.text
+    claim(digest, False)
+    assert [c.ok for c in loops.batch(settings, clock, found)] == [True]
+
+
+class _Triton(BaseHTTPRequestHandler):
+    asked: list[Any] = []  # noqa: RUF012 (the handler is made by the server)
+
+    def do_GET(self) -> None:
+        inputs = [
+            {"name": "dense", "datatype": "FP32", "shape": [-1, 3]},
+            {"name": "lists", "datatype": "INT64", "shape": [-1, 0]},
+        ]
+        self._answer(200 if self.path == "/v2/models/good" else 404, {"inputs": inputs})
+
+    def do_POST(self) -> None:
+        self.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self._answer(200, {"outputs": []})
+
+    def _answer(self, status: int, body: dict[str, Any]) -> None:
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the name of the base class)
+        return
+
+
+@pytest.fixture
+def triton() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), _Triton) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_probe_sends_one_row_of_zeros_of_the_model_s_own_shapes(settings: Settings, triton: str) -> None:
+    own = settings.model_copy(update={"triton_http": triton})
+    loops.probe(own, "good")
+    assert _Triton.asked[-1]["inputs"] == [
+        {"name": "dense", "datatype": "FP32", "shape": [1, 3], "data": [0, 0, 0]},
+        {"name": "lists", "datatype": "INT64", "shape": [1, 0], "data": []},
+    ]
+    with pytest.raises(NotReady, match="404"):
+        loops.probe(own, "gone")
