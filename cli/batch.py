@@ -14,6 +14,7 @@ from adfeast.settings import load_settings
 from cli.answer import Answer, answers
 from cli.exit_codes import DONE, FAILED, WAITS
 from cli.quiet import be_quiet
+from cli.tables import columns
 from cli.times import Moment, Span
 
 
@@ -137,15 +138,10 @@ def runs(job: str | None, subject: str | None) -> Answer:
 
 
 def _table(found: list[Run]) -> Iterator[str]:
-    """Made when it is printed: programs do not ask for it."""
-    from rich.table import Table
-
-    from cli.tables import text
-
-    table = Table("job", "what", "interval", "status", "rows", "attempts", "seconds", "error")
+    lines = [("JOB", "WHAT", "INTERVAL", "STATUS", "ROWS", "ATTEMPTS", "SECONDS", "ERROR")]
     for r in found:
         took = f"{(r.finished - r.started).total_seconds():.1f}" if r.finished else ""
         interval = f"{r.start:%Y-%m-%d %H:%M} to {r.end:%Y-%m-%d %H:%M}"
         rows = "" if r.rows is None else str(r.rows)
-        table.add_row(r.job, r.subject, interval, r.status, rows, str(r.attempts), took, r.error or "")
-    return text(table)
+        lines.append((r.job, r.subject, interval, r.status, rows, str(r.attempts), took, r.error or ""))
+    return columns(lines)

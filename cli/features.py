@@ -11,6 +11,7 @@ from adfeast.clock import to_datetime
 from adfeast.feast_ext.catalogue import Entry, catalogue
 from adfeast.settings import load_settings
 from cli.answer import Answer, answers
+from cli.tables import columns
 
 
 @click.command()
@@ -26,6 +27,4 @@ def _table(found: list[Entry]) -> Iterator[str]:
     for f in found:
         since = f"{to_datetime(f.logged_since_ms):%Y-%m-%d %H:%M}" if f.logged_since_ms else "not yet"
         lines.append((f.name, f.view, f.type, f.maker, since, f.may_go, ", ".join(f.models)))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        yield "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+    return columns(lines)

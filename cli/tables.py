@@ -1,20 +1,12 @@
-"""Tables as text: as wide as the terminal, or wide enough for what is read by a program or from a file."""
+"""Tables as lines of text: nothing is cut, whatever reads them, and `grep` and `awk` find what they look for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from rich.console import Console
-from rich.table import Table
-
-WIDE = 200
+from collections.abc import Iterator, Sequence
 
 
-def text(table: Table) -> Iterator[str]:
-    """The table as one text, made when it is printed."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDE)
-    with console.capture() as shown:
-        console.print(table)
-    yield shown.get().rstrip()
+def columns(lines: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The lines, each column as wide as its widest cell; the first line is the head."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        yield "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
