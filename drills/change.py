@@ -233,7 +233,7 @@ def _judge(on: Stage, outcome: Outcome, say: Say) -> None:
     now = SystemClock().now_ms()
     advance(settings, make_plan(definitions, settings), now)
     wait_features(settings, 300)
-    compared, wrong = checks.wrong_values(settings, definitions, events, now)
+    compared, late, wrong = checks.wrong_values(settings, definitions, events, now)
     for topic, sent in events.items():
         outcome.problems += checks.lost_or_doubled(settings, topic, sent)
     outcome.problems += wrong + on.killer.problems
@@ -249,6 +249,7 @@ def _judge(on: Stage, outcome: Outcome, say: Say) -> None:
         "of an old producer": len(old),
         "log calls repeated": seen.repeated_logs,
         "online values compared": compared,
+        "events too late for a view": late,
         "programs killed": dict(on.killer.killed),
         "commands killed": dict(on.commands.killed),
     }

@@ -10,7 +10,6 @@ import boto3
 import pytest
 
 from adfeast.settings import Settings
-from serving.errors import StoreUnavailable
 from serving.features.dynamodb import DynamoDBTier, Items
 
 ROWS = 60
@@ -56,6 +55,10 @@ def test_unprocessed_keys_are_asked_for_again(settings: Settings, table: str) ->
     assert sorted(items[table]) == sorted(keys)
 
 
-def test_a_missing_table_is_named(settings: Settings) -> None:
-    with pytest.raises(StoreUnavailable, match=r"serving\.nowhere.*ResourceNotFoundException"):
-        get(settings, [("serving.nowhere", "row")])
+def test_a_missing_table_has_no_rows_and_costs_the_others_none(
+    settings: Settings, table: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    items = get(settings, [("serving.nowhere", "row"), (table, "row 1")])
+    assert list(items[table]) == ["row 1"]
+    assert not items.get("serving.nowhere")
+    assert "DynamoDB has no table 'serving.nowhere'" in caplog.text

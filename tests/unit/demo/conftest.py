@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adfeast.contract.definitions import Definitions
-from adfeast.feast_ext.registry import _parse
+from adfeast.feast_ext.registry import parse
 from adfeast.settings import ROOT
 from demo.traffic.download import fetch
 from demo.traffic.open_bandit import OpenBandit, read
@@ -22,10 +22,10 @@ def definitions() -> Definitions:
         patch.syspath_prepend(str(ROOT / "feature_repo"))
         repo = parse_repo(ROOT / "feature_repo")
 
-    def protos(objects: list[object]) -> list[bytes]:
-        return [o.to_proto().SerializeToString() for o in objects]  # type: ignore[attr-defined]
+    def protos(objects: list[object]) -> dict[str, bytes]:
+        return {o.name: o.to_proto().SerializeToString() for o in objects}  # type: ignore[attr-defined]
 
-    return _parse(
+    return parse(
         "adfeast",
         {
             "entities": protos(repo.entities),

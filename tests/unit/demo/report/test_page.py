@@ -23,7 +23,7 @@ from demo.traffic.replay import Served
 def report() -> Report:
     random = np.random.default_rng(5)
     scores = random.beta(2, 60, 4000)
-    served = [Served(str(n), n, float(p), bool(random.random() < p), "m-2", 1.5) for n, p in enumerate(scores)]
+    served = [Served(str(n), "a", n, float(p), bool(random.random() < p), "m-2", 1.5) for n, p in enumerate(scores)]
     result, bins = judge_served("m-2", "as served", served)
     return Report(
         "now",

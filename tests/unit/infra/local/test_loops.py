@@ -98,7 +98,12 @@ class _Triton(BaseHTTPRequestHandler):
             {"name": "dense", "datatype": "FP32", "shape": [-1, 3]},
             {"name": "lists", "datatype": "INT64", "shape": [-1, 0]},
         ]
-        self._answer(200 if self.path == "/v2/models/good" else 404, {"inputs": inputs})
+        good = "/v2/models/good"
+        answers = {
+            good: {"inputs": inputs},
+            f"{good}/config": {"parameters": {"signature_hash": {"string_value": "h"}}},
+        }
+        self._answer(200 if self.path in answers else 404, answers.get(self.path, {}))
 
     def do_POST(self) -> None:
         self.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
@@ -128,5 +133,6 @@ def test_a_probe_sends_one_row_of_zeros_of_the_model_s_own_shapes(settings: Sett
         {"name": "dense", "datatype": "FP32", "shape": [1, 3], "data": [0, 0, 0]},
         {"name": "lists", "datatype": "INT64", "shape": [1, 0], "data": []},
     ]
+    assert _Triton.asked[-1]["parameters"] == {"signature_hash": "h"}
     with pytest.raises(NotReady, match="404"):
         loops.probe(own, "gone")
