@@ -104,7 +104,8 @@ def test_embeddings_have_length_one_and_keep_equal_ads_together(data: OpenBandit
 
 def test_a_delivery_written_twice_stands_once(data: OpenBandit, definitions: Definitions, tmp_path: Path) -> None:
     settings = Settings(lake=str(tmp_path))
-    here = replace(definitions, tables={})
+    tables = {n: replace(t, url=str(tmp_path / "tables" / n)) for n, t in definitions.tables.items()}
+    here = replace(definitions, tables=tables)
     at = datetime(2019, 11, 24, tzinfo=UTC)
     assert deliver(settings, here, data, at) == deliver(settings, here, data, at) == {"users": 790, "ads": 160}
     ads = pq.read_table(tmp_path / "tables" / "ads")
