@@ -31,6 +31,8 @@ _TALKATIVE = ("py.warnings", "feast", "great_expectations", "py4j", "botocore", 
 def be_quiet() -> None:
     """For jobs: only what an operator can act on reaches standard error."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    for handler in logging.root.handlers:  # a library that sets a level of its own logger passes by the root's
+        handler.setLevel(logging.WARNING)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)
     if not sys.warnoptions:

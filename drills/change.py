@@ -260,7 +260,7 @@ def _judge(on: Stage, outcome: Outcome, say: Say) -> None:
 @click.option("--minutes", default=LEAST_S / 60, show_default=True, help="At least so long.")
 def main(short: bool, minutes: float) -> None:
     """The week of changes."""
-    with tempfile.TemporaryDirectory(prefix="drill-", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="drill-") as folder:
         try:
             outcome = play(Path(folder), short=short, say=click.echo, least_s=60 * minutes)
         except Broken as error:

@@ -232,11 +232,13 @@ def test_a_deploy_killed_at_any_moment_is_healed_by_the_next(
     settings: Settings, signature: Signature, versions: list[int], clock: ManualClock, triton, forks
 ) -> None:
     moments = random.Random(20)
+    begun = time.monotonic()
     in_turn(settings, versions[:1], clock)
+    takes = time.monotonic() - begun
     killed = 0
     for n in range(KILLS):
         child = begin(settings, forks, versions[1 + n % 2], "torchrec_fp32" if n == 4 else "onnx")
-        time.sleep(moments.uniform(0, 2))
+        time.sleep(moments.uniform(0, takes / 2))
         with contextlib.suppress(ProcessLookupError):  # it may be over
             os.kill(child, signal.SIGKILL)
         killed += forks.stdout.readline() == f"{int(signal.SIGKILL)}\n"

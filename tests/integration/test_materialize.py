@@ -54,7 +54,7 @@ def test_views_wait_alone_until_the_archive_of_what_they_read_is_beyond_the_inte
     assert lake.runs("ad_history") == []
     assert lake.computed("ad_history", END) is None
     lake.archived(END + timedelta(seconds=60))
-    assert statuses(run(lake)) == [("ad_history", END, "done"), ("user_history", END, "done")]
+    assert sorted(statuses(run(lake))) == [("ad_history", END, "done"), ("user_history", END, "done")]
     assert run(lake) == []
     published = lake.computed("ad_history", END)
     assert published.num_rows == KEYS

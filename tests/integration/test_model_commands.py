@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from cli.exit_codes import DONE, USAGE, WAITS
 
 
 def adfeast(*arguments: object) -> tuple[int, str, str]:
-    done = subprocess.run(["adfeast", "model", *map(str, arguments)], capture_output=True, text=True, check=False)
+    program = str(Path(sys.executable).with_name("adfeast"))
+    done = subprocess.run([program, "model", *map(str, arguments)], capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -5,12 +5,15 @@ from pyspark.sql import SparkSession
 
 from adfeast.contract.definitions import Feature, View
 from adfeast.settings import Settings
+from infra.local.platform.home import INSTALLED
 from training.data.spark import spark_session
 
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> SparkSession:
     home = tmp_path_factory.mktemp("spark")
+    # The first session of a process decides which jars its JVM knows: later tests read from S3.
+    (home / "jars").symlink_to(INSTALLED / "jars")
     return spark_session(Settings(local=home, lake=str(home / "lake")), master="local[2]")
 
 
