@@ -66,7 +66,7 @@ unit: setup ## The tests of seconds: no platform, no training (ARGS='-k name' fo
 	@$(BIN)/pytest --basetemp $(LOCAL)/pytest -p no:nbmake -m "not slow" --ignore tests/unit/training tests/unit $(ARGS)
 
 drill-change: setup ## Change everything under traffic while programs are killed (10 minutes; ARGS=--short for 4)
-	@$(BIN)/python -m drills.change $(ARGS)
+	@$(BIN)/python -W ignore -m drills.change $(ARGS)
 
 bench: setup ## Measure, each number beside its peer or its floor
 	@$(BIN)/python -m benchmarks.predict $(ARGS)
