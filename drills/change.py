@@ -107,8 +107,9 @@ class _Play:
         self.on.traffic.extra[edits.EVENT_COLUMN] = 7
 
     def materialize(self) -> None:
-        at = last_minute(timedelta(minutes=6))
-        self.on.commands.adfeast("batch", "materialize", "--until", at, "--every", "60s", kill=True)
+        late = ("--lateness", "5s", "--grace", "5s")
+        at = last_minute(timedelta(seconds=5))
+        self.on.commands.adfeast("batch", "materialize", "--until", at, "--every", "60s", *late, kill=True)
 
     def labels(self) -> None:
         """A training set of everything so far, under every contract there was."""

@@ -89,7 +89,8 @@ class Traffic:
         self._user, self._ad = definitions.entities[USER], definitions.entities[AD]
         self._columns = {t: {f["name"]: f for f in definitions.events[t]["fields"]} for t in (IMPRESSIONS, CLICKS)}
         self._dice, self._clock, self._numbers = random.Random(seed), SystemClock(), 0
-        self.context: dict[str, str | int | float] = {}
+        asked = [f for features in definitions.request_sources.values() for f in features]
+        self.context: dict[str, str | int | float] = {f.name: "one" if f.dtype == "string" else 1 for f in asked}
         self.extra: dict[str, str | int | float] = {}
         self.seen = Seen()
         self._stop = threading.Event()
