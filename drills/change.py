@@ -20,7 +20,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import boto3
 import click
 import numpy as np
 
@@ -28,11 +27,11 @@ from adfeast import fleet
 from adfeast.clock import SystemClock
 from adfeast.contract import event_schemas
 from adfeast.contract.events import CLICKS, IMPRESSIONS
-from adfeast.feast_ext.online_layout import dynamodb_table
 from drills import checks, edits
 from drills.errors import Broken
 from drills.stage import Stage, last_minute, stage
 from drills.waiting import until
+from infra.stored import Tables
 from streaming.marks import advance
 from streaming.plan import make_plan
 from streaming.progress import wait_archived, wait_features
@@ -151,13 +150,14 @@ class _Play:
             if int(name.split("-")[1]) != version:
                 until(f"that {name} can be unloaded", partial(self._unloaded, name), SEEN_WITHIN_S)
         self.apply(edits.remove_the_view)
-        table = dynamodb_table(self.on.settings.project, edits.REMOVED)
-        if table not in self._tables():
+        tables = Tables(self.on.settings)
+        table = tables.name(edits.REMOVED)
+        if edits.REMOVED not in tables.views():
             self.outcome.problems.append(f"feast apply dropped {table}")
 
         def gone() -> bool:
             self.on.commands.adfeast("gc", "--apply")
-            return table not in self._tables()
+            return edits.REMOVED not in tables.views()
 
         until(f"that gc drops {table}", gone, SEEN_WITHIN_S)
 
@@ -169,17 +169,6 @@ class _Play:
         except CommandFailed:
             return False
         return True
-
-    def _tables(self) -> list[str]:
-        s = self.on.settings
-        client = boto3.client(
-            "dynamodb",
-            endpoint_url=s.dynamodb_endpoint,
-            region_name=s.aws_region,
-            aws_access_key_id=s.aws_access_key_id,
-            aws_secret_access_key=s.aws_secret_access_key,
-        )
-        return [t for page in client.get_paginator("list_tables").paginate() for t in page["TableNames"]]
 
 
 def play(root: Path, *, short: bool, say: Say, least_s: float = LEAST_S) -> Outcome:

@@ -30,15 +30,15 @@ MARKER = b"\xc3\x01"
 FINGERPRINT_BYTES = 8
 _HEADER = len(MARKER) + FINGERPRINT_BYTES
 TIMESTAMP = "timestamp-millis"
-_PYTHON: dict[str, tuple[type, ...]] = {
+COLUMN_TYPES: dict[str, tuple[type, ...]] = {  # that a definition may declare
     "string": (str,),
     "int": (int,),
     "long": (int,),
     "float": (float, int),
     "double": (float, int),
     "boolean": (bool,),
-    "bytes": (bytes,),
 }
+_PYTHON = COLUMN_TYPES | {"bytes": (bytes,)}  # and what snapshots hold
 _BOUNDS = {"int": 1 << 31, "long": 1 << 63}
 _FLOATS = {"float": struct.Struct("<f"), "double": struct.Struct("<d")}
 

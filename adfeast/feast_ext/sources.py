@@ -13,18 +13,9 @@ from typing import Any
 from feast import FileSource, KafkaSource
 from feast.data_format import AvroFormat
 
-from adfeast.contract.events import EVENT_ID, EVENT_TIME
+from adfeast.contract.events import COLUMN_TYPES, EVENT_ID, EVENT_TIME
 from adfeast.errors import DefinitionError
 from adfeast.settings import Settings, load_settings
-
-COLUMN_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "int": (int,),
-    "long": (int,),
-    "float": (float, int),
-    "double": (float, int),
-    "boolean": (bool,),
-}
 
 _settings: ContextVar[Settings | None] = ContextVar("settings", default=None)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-import boto3
 import pytest
 
 from adfeast.clock import ManualClock, to_ms
@@ -13,6 +12,7 @@ from adfeast.contract.events import EVENT_TIME
 from adfeast.feast_ext.store import apply
 from adfeast.ledger import LEASE, LeaseLost, Ledger
 from adfeast.settings import Settings
+from infra.stored import Tables
 from tests.integration.batch_lake import DAY, DAYS, FIRST, KEYS, NOW, Deployment, deploy
 from training.data import materialize
 from training.data.publish import open_publisher
@@ -168,14 +168,7 @@ def test_whoever_lost_its_lease_publishes_nothing(complete):
 
 def test_an_interval_that_broke_off_between_folder_and_online_rows_is_made_again_the_same(complete):
     own = complete.settings
-    client = boto3.client(
-        "dynamodb",
-        endpoint_url=own.dynamodb_endpoint,
-        region_name=own.aws_region,
-        aws_access_key_id=own.aws_access_key_id,
-        aws_secret_access_key=own.aws_secret_access_key,
-    )
-    client.delete_table(TableName=f"{own.project}.ad_history")
+    Tables(own).drop("ad_history")
     [broken] = run(complete, END, "ad_history")
     assert (broken.status, "ResourceNotFoundException" in broken.reason) == ("failed", True)
     first = complete.computed("ad_history", END)
