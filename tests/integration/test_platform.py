@@ -98,6 +98,8 @@ def test_a_killed_taskmanager_registers_again(platform: Platform) -> None:
 def test_a_killed_store_comes_back_with_its_data(small: Platform) -> None:
     with redis.Redis(port=small.settings.redis_port) as client:
         client.set("kept", "1")
+        # Valkey writes its log to disk once a second; what it has not yet written may go with it.
+        assert client.waitaof(1, 0, 10_000) == [1, 0]
     killed = small.kill("valkey")
     small.wait("valkey")
     assert pids(small)["valkey"] not in (0, killed)
