@@ -15,27 +15,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
-import numpy as np
 
 from adfeast import fleet
 from adfeast.clock import SystemClock
 from adfeast.contract import event_schemas
-from adfeast.contract.events import CLICKS, IMPRESSIONS
-from drills import checks, edits
+from adfeast.contract.events import IMPRESSIONS
+from drills import edits
 from drills.errors import Broken
+from drills.outcome import Outcome, Say, judge
 from drills.stage import Stage, last_minute, stage
 from drills.waiting import until
 from infra.stored import Tables
-from streaming.marks import advance
-from streaming.plan import make_plan
-from streaming.progress import wait_archived, wait_features
 
 SEED = 11
 LEAST_S = 600.0
@@ -48,23 +43,6 @@ ADDED: tuple[tuple[str, edits.Edit, str], ...] = (
     ("whole view added", edits.add_a_view, f"{edits.VIEW}_3m"),
     ("request feature added", edits.add_a_request_feature, edits.ASKED),
 )
-
-Say = Callable[[str], None]
-
-
-@dataclass
-class Outcome:
-    """What a drill found.
-
-    Attributes:
-        steps: name and seconds of each change.
-        figures: what was counted.
-        problems: promises that were broken.
-    """
-
-    steps: list[tuple[str, float]] = field(default_factory=list)
-    figures: dict[str, Any] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
 
 
 class _Play:
@@ -212,44 +190,11 @@ def play(root: Path, *, short: bool, say: Say, least_s: float = LEAST_S) -> Outc
         p.step("view removed, and its table", lambda: p.removal(versions[1]))
         while time.monotonic() - begun < least_s and not short:
             time.sleep(1.0)
-        _judge(on, outcome, say)
+        judge(on, outcome, say)
     outcome.figures["minutes"] = round((time.monotonic() - begun) / 60, 1)
     if outcome.problems:
         raise Broken("promises were broken:\n" + "\n".join(f"  - {problem}" for problem in outcome.problems))
     return outcome
-
-
-def _judge(on: Stage, outcome: Outcome, say: Say) -> None:
-    say("traffic stops; everything is compared")
-    on.killer.stop()
-    seen, old = on.traffic.stop(), on.old.stop()
-    on.platform.stop("heartbeat")
-    definitions, settings = on.definitions, on.settings
-    events = {IMPRESSIONS: seen.acknowledged[IMPRESSIONS] + old, CLICKS: seen.acknowledged[CLICKS]}
-    wait_archived(settings, [IMPRESSIONS, CLICKS], 300)
-    now = SystemClock().now_ms()
-    advance(settings, make_plan(definitions, settings), now)
-    wait_features(settings, 300)
-    compared, late, wrong = checks.wrong_values(settings, definitions, events, now)
-    for topic, sent in events.items():
-        outcome.problems += checks.lost_or_doubled(settings, topic, sent)
-    outcome.problems += wrong + on.killer.problems
-    if seen.failed:
-        outcome.problems.append(f"{len(seen.failed)} Predicts failed: {seen.failed[:5]}")
-    p50, p99 = np.percentile(seen.latency_ms, [50, 99])
-    outcome.figures |= {
-        "Predicts answered": sum(seen.answered.values()),
-        "Predicts failed": len(seen.failed),
-        "by model": dict(seen.answered),
-        "p50 and p99 at the caller, ms": f"{p50:.1f}, {p99:.1f}",
-        "impressions and clicks acknowledged": f"{len(events[IMPRESSIONS])}, {len(events[CLICKS])}",
-        "of an old producer": len(old),
-        "log calls repeated": seen.repeated_logs,
-        "online values compared": compared,
-        "events too late for a view": late,
-        "programs killed": dict(on.killer.killed),
-        "commands killed": dict(on.commands.killed),
-    }
 
 
 @click.command()
