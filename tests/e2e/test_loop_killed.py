@@ -23,8 +23,8 @@ from tests.e2e.windows import assert_windows
 from training.data import label_join
 
 DAY = date(2019, 11, 26)
-AUCTIONS = 4000
-VICTIMS = {800: "flink_taskmanager", 1600: "redis_writer", 2400: "prediction_server"}
+AUCTIONS = 2400
+VICTIMS = {500: "flink_taskmanager", 1000: "redis_writer", 1500: "prediction_server"}
 
 
 def test_nothing_is_lost_and_nothing_counts_twice(loop: Loop) -> None:
