@@ -49,7 +49,7 @@ PYTHON = $(shell python3.11 infra/local/setup/shared_python.py 2>/dev/null || ec
 sync = UV_PROJECT_ENVIRONMENT=$(ENV)/$(1) $(UV) sync --frozen --python $(PYTHON) $(addprefix --extra ,$(2))
 
 
-.PHONY: help setup prerequisites demo drill-change test unit bench up down proto lint types imports clean distclean
+.PHONY: help setup prerequisites demo drill-change drill-streams test unit bench up down proto lint types imports clean distclean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -67,6 +67,9 @@ unit: setup ## The tests of seconds: no platform, no training (ARGS='-k name' fo
 
 drill-change: setup ## Change everything under traffic while programs are killed (10 minutes; ARGS=--short for 4)
 	@$(BIN)/python -W ignore -m drills.change $(ARGS)
+
+drill-streams: setup ## Let clocks, deaths, poison and changes happen to the streams under traffic (15 minutes; ARGS=--short for 4)
+	@$(BIN)/python -W ignore -m drills.streams $(ARGS)
 
 bench: setup ## Measure, each number beside its peer or its floor
 	@$(BIN)/python -m benchmarks.predict $(ARGS)

@@ -10,9 +10,6 @@ is lost or counted twice, and every online value of every stream view equals the
 
 from __future__ import annotations
 
-import json
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -26,6 +23,7 @@ from adfeast.clock import SystemClock
 from adfeast.contract import event_schemas
 from adfeast.contract.events import IMPRESSIONS
 from drills import edits
+from drills.command import tell
 from drills.errors import Broken
 from drills.outcome import Outcome, Say, judge
 from drills.stage import Stage, last_minute, stage
@@ -202,15 +200,7 @@ def play(root: Path, *, short: bool, say: Say, least_s: float = LEAST_S) -> Outc
 @click.option("--minutes", default=LEAST_S / 60, show_default=True, help="At least so long.")
 def main(short: bool, minutes: float) -> None:
     """The week of changes."""
-    with tempfile.TemporaryDirectory(prefix="drill-") as folder:
-        try:
-            outcome = play(Path(folder), short=short, say=click.echo, least_s=60 * minutes)
-        except Broken as error:
-            click.echo(str(error), err=True)
-            sys.exit(1)
-    for name, seconds in outcome.steps:
-        click.echo(f"{seconds:8.1f} s  {name}")
-    click.echo(json.dumps(outcome.figures, indent=1))
+    tell(partial(play, short=short, say=click.echo, least_s=60 * minutes))
 
 
 if __name__ == "__main__":

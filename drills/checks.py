@@ -55,8 +55,12 @@ def archived(settings: Settings, topic: str) -> list[str]:
     return table[EVENT_ID].to_pylist()  # type: ignore[no-any-return]
 
 
-def lost_or_doubled(settings: Settings, topic: str, acknowledged: Iterable[Event]) -> list[str]:
-    """One text a promise that the archive of a topic breaks; a repeated call stands there as often as it was sent."""
+def lost_or_doubled(settings: Settings, topic: str, acknowledged: Iterable[Event], poison: int = 0) -> list[str]:
+    """One text a promise that the archive of a topic breaks; a repeated call stands there as often as it was sent.
+
+    Args:
+        poison: messages that were sent and are no events.
+    """
     ids, held = archived(settings, topic), messages(settings, topic)
     events = [m for m in held if decode_mark(m) is None]
     dead = messages(settings, dead_letter_topic(topic))
@@ -64,8 +68,8 @@ def lost_or_doubled(settings: Settings, topic: str, acknowledged: Iterable[Event
     missing = {e[EVENT_ID] for e in acknowledged} - set(ids)
     if missing:
         problems.append(f"{len(missing)} acknowledged {topic} are not archived, such as {sorted(missing)[:3]}")
-    if dead:
-        problems.append(f"{len(dead)} {topic} were not decodable")
+    if len(dead) != poison:
+        problems.append(f"{len(dead)} {topic} were not decodable, {poison} were sent so")
     if len(ids) != len(events) - len(dead):
         problems.append(f"Kafka holds {len(events)} {topic}, of which {len(dead)} dead; the archive holds {len(ids)}")
     return problems

@@ -41,7 +41,8 @@ class Killer:
     def stop(self) -> None:
         """Ends once what was killed is back."""
         self._stop.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _run(self) -> None:
         turn: list[str] = []

@@ -1,4 +1,7 @@
-"""A sender that nobody updates: it goes on writing impressions with the schema that was applied when it was started."""
+"""A sender of its own, which writes impressions straight to Kafka: one that nobody updates, or whose clock is wrong.
+
+Its schema is the one that was applied when it was started.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,28 @@ PERIOD_S = 0.5
 
 
 class OldProducer:
-    """Writes straight to Kafka, in a thread of its own.
+    """Writes in a thread of its own.
+
+    Args:
+        name: its event ids begin so.
+        ahead_ms: how fast its clock is.
 
     Attributes:
         acknowledged: the events that Kafka confirmed.
     """
 
     def __init__(
-        self, settings: Settings, definitions: Definitions, users: Sequence[str], ads: Sequence[str], seed: int
+        self,
+        settings: Settings,
+        definitions: Definitions,
+        users: Sequence[str],
+        ads: Sequence[str],
+        seed: int,
+        *,
+        name: str = "old",
+        ahead_ms: int = 0,
     ) -> None:
+        self._name, self._ahead_ms = name, ahead_ms
         schema = definitions.events[IMPRESSIONS]
         self._codec = EventCodec(IMPRESSIONS, schema)
         self._columns = schema["fields"]
@@ -37,7 +53,7 @@ class OldProducer:
         self._clock, self._number = SystemClock(), 0
         self.acknowledged: list[dict[str, Any]] = []
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="old-producer")
+        self._thread = threading.Thread(target=self._run, name=name)
 
     def start(self) -> None:
         """Begins."""
@@ -54,11 +70,11 @@ class OldProducer:
         while not self._stop.wait(PERIOD_S):
             self._number += 1
             event: dict[str, Any] = {
-                column["name"]: "old" if column["type"] == "string" else 0
+                column["name"]: self._name if column["type"] == "string" else 0
                 for column in self._columns
                 if "default" not in column
             }
-            event |= {EVENT_ID: f"old-{self._number}", EVENT_TIME: self._clock.now_ms()}
+            event |= {EVENT_ID: f"{self._name}-{self._number}", EVENT_TIME: self._clock.now_ms() + self._ahead_ms}
             event |= {self._user: self._dice.choice(self._users), self._ad: self._dice.choice(self._ads)}
 
             def confirmed(error: object, _message: object, sent: dict[str, Any] = event) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from adfeast.clock import SystemClock
 from adfeast.contract.events import CLICKS, IMPRESSIONS
 from drills import checks
 from drills.stage import Stage
+from drills.traffic import Event
 from streaming.marks import advance
 from streaming.plan import make_plan
 from streaming.progress import wait_archived, wait_features
@@ -34,24 +35,38 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
 
 
-def judge(on: Stage, outcome: Outcome, say: Say) -> None:
-    """Stops traffic and kills, waits until everything is processed, and adds figures and problems to the outcome."""
+def judge(
+    on: Stage,
+    outcome: Outcome,
+    say: Say,
+    *,
+    beside: Sequence[Event] = (),
+    poison: int = 0,
+    excused: int = 0,
+) -> None:
+    """Stops traffic and kills, waits until everything is processed, and adds figures and problems to the outcome.
+
+    Args:
+        beside: impressions that were acknowledged to others than the ad server and the old producer.
+        poison: messages among the impressions that were no events.
+        excused: Predicts that failed while a part was away without which none can be answered.
+    """
     say("traffic stops; everything is compared")
     on.killer.stop()
     seen, old = on.traffic.stop(), on.old.stop()
     on.platform.stop("heartbeat")
     definitions, settings = on.definitions, on.settings
-    events = {IMPRESSIONS: seen.acknowledged[IMPRESSIONS] + old, CLICKS: seen.acknowledged[CLICKS]}
+    events = {IMPRESSIONS: [*seen.acknowledged[IMPRESSIONS], *old, *beside], CLICKS: seen.acknowledged[CLICKS]}
     wait_archived(settings, [IMPRESSIONS, CLICKS], 300)
     now = SystemClock().now_ms()
     advance(settings, make_plan(definitions, settings), now)
     wait_features(settings, 300)
     compared, late, wrong = checks.wrong_values(settings, definitions, events, now)
     for topic, sent in events.items():
-        outcome.problems += checks.lost_or_doubled(settings, topic, sent)
+        outcome.problems += checks.lost_or_doubled(settings, topic, sent, poison if topic == IMPRESSIONS else 0)
     outcome.problems += wrong + on.killer.problems
-    if seen.failed:
-        outcome.problems.append(f"{len(seen.failed)} Predicts failed: {seen.failed[:5]}")
+    if len(seen.failed) > excused:
+        outcome.problems.append(f"{len(seen.failed)} Predicts failed, {excused} had to: {seen.failed[-5:]}")
     p50, p99 = np.percentile(seen.latency_ms, [50, 99])
     outcome.figures |= {
         "Predicts answered": sum(seen.answered.values()),

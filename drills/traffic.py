@@ -62,6 +62,8 @@ class Seen:
         failed: one text a Predict that failed.
         latency_ms: of every answered Predict.
         acknowledged: events by topic.
+        stale: (monotonic seconds, views) whenever other views are marked stale than in the answer before.
+        last_s: monotonic seconds of the last answer.
     """
 
     answered: Counter[str] = field(default_factory=Counter)
@@ -69,6 +71,8 @@ class Seen:
     latency_ms: list[float] = field(default_factory=list)
     acknowledged: dict[str, list[Event]] = field(default_factory=lambda: {IMPRESSIONS: [], CLICKS: []})
     repeated_logs: int = 0
+    stale: list[tuple[float, frozenset[str]]] = field(default_factory=lambda: [(0.0, frozenset())])
+    last_s: float = 0.0
 
 
 class Traffic:
@@ -145,6 +149,9 @@ class Traffic:
             return
         self.seen.latency_ms.append(1000 * (time.perf_counter() - begun))
         self.seen.answered[answer.model_version] += 1
+        self.seen.last_s, stale = time.monotonic(), frozenset(answer.stale_views)
+        if stale != self.seen.stale[-1][1]:
+            self.seen.stale.append((self.seen.last_s, stale))
         common = {
             REQUEST_ID: request.request_id,
             self._user: request.user_id,

@@ -1,0 +1,27 @@
+"""How a drill is run from the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from drills.errors import Broken
+from drills.outcome import Outcome
+
+
+def tell(play: Callable[[Path], Outcome]) -> None:
+    """Plays a drill in a folder that is gone afterwards and prints what it found; ends with 1 if a promise broke."""
+    with tempfile.TemporaryDirectory(prefix="drill-") as folder:
+        try:
+            outcome = play(Path(folder))
+        except Broken as error:
+            click.echo(str(error), err=True)
+            sys.exit(1)
+    for name, seconds in outcome.steps:
+        click.echo(f"{seconds:8.1f} s  {name}")
+    click.echo(json.dumps(outcome.figures, indent=1))
