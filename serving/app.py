@@ -59,7 +59,7 @@ class PredictionServer:
         self.health = health.aio.HealthServicer()
         dynamodb = DynamoDBTier(settings)
         self._credentials = dynamodb.credentials
-        self._tiers = Tiers(RedisTier(settings.redis_host, settings.redis_port), dynamodb)
+        self._tiers = Tiers(RedisTier(settings.redis_host, settings.redis_port), dynamodb, settings)
         self._triton = HttpPool(settings.triton_http)
         self._pointer = ModelPointer(settings, self._triton)
         self._follower = Follower(settings, self._tiers, self._pointer, clock, self._live_changed)
@@ -97,6 +97,7 @@ class PredictionServer:
         # "" is healthy from the start: without a model the process takes events, and says what Predict lacks.
         await self.health.set(SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
         live = self._follower.live
+        await self._tiers.watermarks.look()  # else the first answers would call everything stale
         try:
             await live.reader.read("warm-up", ["warm-up"], Rows(live.plan.request, 1), self._clock.now_ms())
         except StoreUnavailable as error:
@@ -111,6 +112,7 @@ class PredictionServer:
             asyncio.create_task(work)
             for work in (
                 self._follower.follow(),
+                self._tiers.watermarks.follow(),
                 self._credentials.keep_fresh(),
                 self._events.follow(),
                 self._keep_reporting(),
