@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import redis
+from prometheus_client.parser import text_string_to_metric_families
 
 from adfeast.clock import to_ms
 from adfeast.contract import snapshots
@@ -17,10 +21,13 @@ from adfeast.contract.signature import AD, Contract, Signature
 from adfeast.contract.snapshots import Snapshot, SnapshotCodec
 from adfeast.contract.tensors import Status
 from adfeast.feast_ext.online_layout import redis_watermark_field, redis_watermarks_key
+from adfeast.metrics import ANSWERS, REFUSED_EVENTS, SERVED_WATERMARK_AGE, STALE_ANSWERS, Metric
 from adfeast.settings import Settings
+from infra.local.platform.platform import Platform
+from infra.local.platform.web import ask
 from serving.proto import adfeast_pb2 as pb
 from tests.contract.watermarks import stand_at
-from tests.integration.serving.calls import ADS, MOMENT, Topic, auction, wait_for
+from tests.integration.serving.calls import ADS, DEADLINE_S, MOMENT, Topic, auction, wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +41,13 @@ def asked(after_ms: int, **changes: Any) -> pb.PredictRequest:
     request = auction(ad_ids=ADS[:20], **changes)
     request.event_time.FromDatetime(MOMENT + timedelta(milliseconds=after_ms))
     return request
+
+
+def snapshot_of(topic: Topic, codec: SnapshotCodec, request_id: str) -> Snapshot:
+    """Those of requests before it may come first: they are published after their answers."""
+    while (found := codec.decode(topic.read(1)[0].value())).request_id != request_id:
+        pass
+    return found
 
 
 def statuses(signature: Signature, snapshot: Snapshot) -> dict[str, set[int]]:
@@ -56,8 +70,8 @@ def test_a_stopped_stream_side_is_marked_in_the_answer_and_in_the_snapshot(
     promise = 1000 * max(v.fresh_within_s or 0 for v in views.values())
     wait_for(lambda: not stub.Predict(asked(promise)).stale_views)
     topic, codec = Topic(settings, snapshots.TOPIC), SnapshotCodec(Contract.union(signature))
-    assert set(stub.Predict(asked(promise + 1)).stale_views) == views.keys()
-    stale = codec.decode(topic.read(1)[0].value())
+    assert set(stub.Predict(asked(promise + 1, request_id="stopped")).stale_views) == views.keys()
+    stale = snapshot_of(topic, codec, "stopped")
     found = statuses(signature, stale)
     assert all(found[view] == {Status.STALE} for view in views)
     assert not any(Status.STALE in found[view] for view in batch)
@@ -69,9 +83,8 @@ def test_a_stopped_stream_side_is_marked_in_the_answer_and_in_the_snapshot(
 
     stand_at(settings, definitions, to_ms(MOMENT) + promise)  # it has come back
     wait_for(lambda: not stub.Predict(asked(promise + 1)).stale_views)
-    back = Topic(settings, snapshots.TOPIC)
-    stub.Predict(asked(promise + 1))
-    found = statuses(signature, codec.decode(back.read(1)[0].value()))
+    stub.Predict(asked(promise + 1, request_id="back"))
+    found = statuses(signature, snapshot_of(topic, codec, "back"))
     assert all(Status.STALE not in found[view] for view in views)
     assert any(Status.PRESENT in found[view] for view in views)
 
@@ -83,3 +96,27 @@ def test_a_view_of_which_nobody_says_how_far_it_is_is_stale(
     client = redis.Redis(settings.redis_host, settings.redis_port)
     client.hdel(redis_watermarks_key(settings.project), redis_watermark_field(view, 1))  # one way brought nothing
     assert wait_for(lambda: list(stub.Predict(asked(0)).stale_views)) == [view]
+
+
+def test_a_server_shows_how_old_what_it_serves_by_is_and_counts_what_it_served_without(
+    platform: Platform, settings: Settings, stub: Any, model: str, definitions: Definitions
+) -> None:
+    view = next(v for v in definitions.service_views(settings.feature_service) if v.kind == "stream")
+    port = json.loads((platform.home.root / "ports").read_text())["prediction_server.metrics"]
+
+    def shown(metric: Metric, **labels: str) -> float:
+        found = text_string_to_metric_families(ask(f"http://127.0.0.1:{port}/metrics").decode())
+        values = [s.value for f in found for s in f.samples if (s.name, s.labels) == (metric.name, labels)]
+        assert len(values) == 1, (metric, labels)
+        return values[0]
+
+    before, stale = shown(ANSWERS), shown(STALE_ANSWERS, view=view.name)
+    stub.Predict(asked(0))
+    stub.Predict(asked(1000 * (view.fresh_within_s or 0) + 1))
+    assert shown(ANSWERS) == before + 2
+    assert shown(STALE_ANSWERS, view=view.name) == stale + 1
+    age_s = time.time() - MOMENT.timestamp()
+    assert abs(shown(SERVED_WATERMARK_AGE, view=view.name) - age_s) < DEADLINE_S
+    with pytest.raises(grpc.RpcError):
+        stub.LogClick(pb.LogEventsRequest(events=[pb.Event()]))
+    assert shown(REFUSED_EVENTS, topic="clicks", rule="ahead") == 0
