@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from adfeast.errors import SettingsError
@@ -28,7 +28,9 @@ class Settings(BaseSettings):
 
     `snapshot_before_answer` holds each Predict until Kafka has its snapshot: a crash then loses none, which a replay
     wants and an auction does not. `grpc_shared_port` lets several servers of a machine listen on one address; each
-    needs a `server_name` of its own then (default: host and process id).
+    needs a `server_name` of its own then (default: host and process id). `replay_speed` says how many times faster than
+    the wall clock events are replayed; promises of freshness stretch by it. `metrics_port` is where a program shows its
+    Prometheus metrics on `metrics_host`; 0 shows none.
     """
 
     model_config = SettingsConfigDict(env_prefix="ADFEAST_", extra="forbid", frozen=True)
@@ -62,6 +64,9 @@ class Settings(BaseSettings):
     ad_cache_rows: int = 1 << 16
     ad_cache_ttl_s: float = 60.0
     snapshot_before_answer: bool = False
+    replay_speed: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(default=0, ge=0, le=65_535)
 
     def lake_path(self, *parts: str) -> str:
         """Absolute path or URL of a place in the lake."""

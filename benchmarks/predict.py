@@ -37,6 +37,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from adfeast.clock import to_ms
 from adfeast.contract.topics import Topic
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.feast_ext.store import apply
@@ -44,7 +45,7 @@ from adfeast.settings import ROOT
 from benchmarks.harness import report
 from benchmarks.harness.compare import compare
 from benchmarks.harness.cpu import CpuMeter, per_request, rates
-from benchmarks.harness.data import Population, contexts, fill
+from benchmarks.harness.data import Population, contexts, fill, stand_at
 from benchmarks.harness.floor import Floor
 from benchmarks.harness.load import K6, Load, Requests
 from benchmarks.harness.results import CLIENT, Result, medians, ratios, verdict
@@ -124,13 +125,17 @@ def run(home: Path, rounds: int, seconds: float, show: Console) -> list[Result]:
 
     with ExitStack() as stack:
         platform = Platform(home, PARTS)
+        # The stream views stand still while it runs, and shall be fresh all the same.
+        platform.home.settings_file.write_text("replay_speed: 1000000.0\n")
         show.print("starting the platform ...")
         settings = stack.enter_context(platform).settings
         store = apply(settings)
         definitions = load_definitions(settings)
         people = Population.of(USERS, ADS)
         show.print(f"filling both tiers: {USERS} users, {ADS} ads ...")
-        fill(store, definitions, settings.feature_service, people, datetime.now(UTC), SEED)
+        now = datetime.now(UTC)
+        fill(store, definitions, settings.feature_service, people, now, SEED)
+        stand_at(settings, definitions, to_ms(now))
         model = publish(settings, home / "artifact", SEED)
         ensure_topics(settings.kafka_bootstrap, {TOPIC: Topic(2)})
         show.print(f"starting the servers for {model} ...")

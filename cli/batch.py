@@ -124,7 +124,11 @@ def validate(path: str) -> Answer:
     from training.data import validate as job
 
     checked = job.run(load_settings(), path, SystemClock())
-    return Answer(asdict(checked), [f"{checked.rows} rows meet {checked.expectations} expectations"])
+    lines = [f"{checked.rows} rows meet {checked.expectations} expectations"]
+    for feature, rows in checked.statuses.items():
+        if rows.get("present") != checked.rows:
+            lines.append(f"{feature}: " + ", ".join(f"{n} {status}" for status, n in rows.items()))
+    return Answer(asdict(checked), lines)
 
 
 @batch.command()

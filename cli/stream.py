@@ -6,9 +6,11 @@ import json
 import logging
 import signal
 import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +20,10 @@ from adfeast.settings import load_settings
 from cli import LOG_FORMAT
 from cli.answer import Answer, answers
 from cli.exit_codes import DONE, FAILED
+from cli.tables import columns
+
+if TYPE_CHECKING:
+    from streaming.health import ViewHealth
 
 
 @click.group()
@@ -53,10 +59,13 @@ def submit() -> Answer:
 @stream.command()
 def reconcile() -> None:
     """Keeps the stream jobs in line with the definitions and says how far the archive is, until it is stopped."""
+    from streaming.metrics import show_streams
     from streaming.reconcile import Reconciler
 
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
-    Reconciler(load_settings(), SystemClock()).run(_stopped_by_signal())
+    settings, clock, stop = load_settings(), SystemClock(), _stopped_by_signal()
+    show_streams(settings, clock, stop)
+    Reconciler(settings, clock).run(stop)
 
 
 @stream.command()
@@ -72,21 +81,44 @@ def write() -> None:
 @stream.command()
 @answers
 def status() -> Answer:
-    """Says which jobs run, how many messages they and the Redis writer have still to read, how far the archive is.
+    """Says which jobs run, how fresh each view is, what is late, dead or has still to be read, how far the archive is.
 
     Done (exit code 0) only when every job runs as planned.
     """
+    from streaming.health import read_health
     from streaming.plan import make_plan
     from streaming.status import read_status
 
-    settings = load_settings()
-    found = read_status(make_plan(load_definitions(settings), settings), settings)
+    settings, clock = load_settings(), SystemClock()
+    definitions = load_definitions(settings)
+    plan = make_plan(definitions, settings)
+    found = read_status(plan, settings)
+    views = read_health(plan, definitions, settings, found.behind, clock.now_ms())
     lines = [f"{job}: {state}" for job, state in found.jobs.items()]
     for group, topics in found.behind.items():
         lines.append(f"{group} is behind: " + ", ".join(f"{topic} {n}" for topic, n in topics.items()))
+    lines += _view_table(views)
     for topic, ms in found.archived_until_ms.items():
         lines.append(f"the archive of {topic} is complete until {to_datetime(ms).isoformat()}")
-    return Answer(asdict(found) | {"as_planned": found.as_planned}, lines, DONE if found.as_planned else FAILED)
+    said = asdict(found) | {"as_planned": found.as_planned, "views": {v.view: _figures(v) for v in views}}
+    return Answer(said, lines, DONE if found.as_planned else FAILED)
+
+
+def _figures(view: ViewHealth) -> dict[str, Any]:
+    return asdict(view) | {"late_share": view.late_share, "dead_share": view.dead_share}
+
+
+def _view_table(views: Sequence[ViewHealth]) -> Iterator[str]:
+    rows: list[tuple[str, ...]] = [
+        ("VIEW", "STATE", "WATERMARK AGE", "PROMISED", "EVENTS/MIN", "LATE", "DEAD", "JOB BEHIND", "WRITER BEHIND")
+    ]
+    for v in views:
+        age = "none" if v.age_s is None else f"{v.age_s:.1f} s"
+        shares = f"{v.late_share:.2%}", f"{v.dead_share:.2%}"
+        counts = str(v.job_behind), str(v.writer_behind)
+        state = "stale" if v.stale else "fresh"
+        rows.append((v.view, state, age, f"{v.fresh_within_s:g} s", str(v.events), *shares, *counts))
+    return columns(rows)
 
 
 @stream.command()

@@ -20,6 +20,7 @@ from adfeast import fleet
 from adfeast.clock import Clock, SystemClock
 from adfeast.contract.definitions import Definitions
 from adfeast.errors import SettingsError
+from adfeast.metrics import show
 from adfeast.settings import Settings
 from serving.api import SERVICE, Prediction
 from serving.clients.http import HttpPool
@@ -31,6 +32,7 @@ from serving.features.reader import Tiers
 from serving.features.redis import RedisTier
 from serving.follower import Follower
 from serving.live import Live
+from serving.metrics import ServerMetrics
 from serving.model.pointer import ModelPointer
 from serving.model.scorer import Scorer
 from serving.predict.events import EventLogs
@@ -59,7 +61,7 @@ class PredictionServer:
         self.health = health.aio.HealthServicer()
         dynamodb = DynamoDBTier(settings)
         self._credentials = dynamodb.credentials
-        self._tiers = Tiers(RedisTier(settings.redis_host, settings.redis_port), dynamodb)
+        self._tiers = Tiers(RedisTier(settings.redis_host, settings.redis_port), dynamodb, settings)
         self._triton = HttpPool(settings.triton_http)
         self._pointer = ModelPointer(settings, self._triton)
         self._follower = Follower(settings, self._tiers, self._pointer, clock, self._live_changed)
@@ -70,7 +72,8 @@ class PredictionServer:
         self._publisher = SnapshotPublisher(self._snapshot_producer)
         predictor = Predictor(lambda: self._follower.live, Scorer(self._triton), self._publisher, snapshot_first=first)
         self._events = EventLogs(settings, self._event_producer, clock)
-        self.servicer = Prediction(predictor, self._events, self.report, lambda: self._follower.live)
+        self._metrics = ServerMetrics(lambda: self._follower.live, self._tiers.watermarks, clock)
+        self.servicer = Prediction(predictor, self._events, self.report, lambda: self._follower.live, self._metrics)
         self._background: list[asyncio.Task[None]] = []
 
     def report(self) -> fleet.Report:
@@ -93,10 +96,15 @@ class PredictionServer:
 
         Returns when a model answers, or when it is known that none is deployed: a process that listens earlier would
         refuse what another one behind the same address can answer.
+
+        Raises:
+            SettingsError: the metrics cannot be shown.
         """
+        show(self._settings, self._metrics)
         # "" is healthy from the start: without a model the process takes events, and says what Predict lacks.
         await self.health.set(SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
         live = self._follower.live
+        await self._tiers.watermarks.look()  # else the first answers would call everything stale
         try:
             await live.reader.read("warm-up", ["warm-up"], Rows(live.plan.request, 1), self._clock.now_ms())
         except StoreUnavailable as error:
@@ -111,6 +119,7 @@ class PredictionServer:
             asyncio.create_task(work)
             for work in (
                 self._follower.follow(),
+                self._tiers.watermarks.follow(),
                 self._credentials.keep_fresh(),
                 self._events.follow(),
                 self._keep_reporting(),

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from kafka import TopicPartition
@@ -95,6 +97,33 @@ def end_offsets(bootstrap: str, topics: Iterable[str]) -> Offsets:
         asked = dict.fromkeys(_partitions(client, bootstrap, topics), OffsetSpec.LATEST)
         found = _patiently(lambda: client.list_partition_offsets(asked))
         return {(p.topic, p.partition): at.offset for p, at in found.items()}
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Messages of a topic: `ever` those it has held, `since` those that it took since some time."""
+
+    ever: int
+    since: int
+
+
+def counted(bootstrap: str, topics: Iterable[str], since_ms: int) -> dict[str, Counted]:
+    """How many messages each topic has taken, over its partitions and by the messages' own timestamps.
+
+    Raises:
+        StreamingError: a topic is not there, or Kafka does not answer.
+    """
+    with admin(bootstrap) as client:
+        places = _partitions(client, bootstrap, topics)
+        ends = _patiently(lambda: client.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST)))
+        first = _patiently(lambda: client.list_partition_offsets(dict.fromkeys(places, since_ms)))
+    ever, since = Counter[str](), Counter[str]()
+    for p in places:
+        end = ends[p].offset
+        ever[p.topic] += end
+        # No message is as young: -1.
+        since[p.topic] += end - first[p].offset if first[p].offset >= 0 else 0
+    return {p.topic: Counted(ever[p.topic], max(0, since[p.topic])) for p in places}
 
 
 def committed_offsets(bootstrap: str, group: str, topics: Iterable[str]) -> Offsets:

@@ -24,13 +24,13 @@ from adfeast.contract.events import (
     column_types,
     fingerprint,
 )
+from adfeast.contract.freshness import WATERMARK_DELAY_MS
 from adfeast.contract.topics import dead_letter_topic, features_topic, late_topic, topics
 from adfeast.errors import DefinitionError
 from adfeast.settings import ROOT, Settings
 
 Plan = dict[str, Any]
 FEATURES, ARCHIVE = "features", "archive"
-WATERMARK_DELAY_MS = 5_000
 # Longer than a reader takes to its first message after a restart: until then its partitions count as idle and others
 # make late what stands in them. Values do not wait for it, only expiries beside a silent partition do.
 IDLE_TIMEOUT_MS = 30_000

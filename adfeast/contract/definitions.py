@@ -65,6 +65,8 @@ class View:
         topic: Kafka topic of a stream view, else empty.
         reads: event topics and delivered tables that a batch view's query reads.
         bad_rows: share of a batch view's rows that may be put aside; more fail the run.
+        fresh_within_s: what a stream view promises: its watermark lies at most so far behind the clock, else its values
+            are served as stale; None for a batch view, whose rows have only a maximum age.
     """
 
     name: str
@@ -81,6 +83,7 @@ class View:
     description: str = ""
     reads: tuple[str, ...] = ()
     bad_rows: float = 0.0
+    fresh_within_s: int | None = None
 
     @cached_property
     def digest(self) -> str:

@@ -1,7 +1,7 @@
 """The values of a request's candidates as four tensors, and how a model's inputs are taken out of them.
 
-In the log a value that is missing or too old is NaN (dense), -1 (ids, lists) or zeros (embeddings), with a status that
-says why; what a model is given instead is the model's matter: the default that its signature names.
+In the log a value that is missing, too old or stale is NaN (dense), -1 (ids, lists) or zeros (embeddings), with a
+status that says why; what a model is given instead is the model's matter: the default that its signature names.
 """
 
 from __future__ import annotations
@@ -20,11 +20,17 @@ Columns = slice | NDArray[np.intp]
 
 
 class Status(IntEnum):
-    """Where a served value came from; the numbers are Feast's FieldStatus."""
+    """Where a served value came from; the numbers are Feast's FieldStatus, which has no `STALE`."""
 
     PRESENT = 2
     NOT_FOUND = 4  # no row, a null, or a stored value that cannot be read
     OUTSIDE_MAX_AGE = 5  # too old, or from the future
+    STALE = 6  # its view's watermark lies further behind than the view promises, so nobody knows the value (ADR 11)
+
+    @property
+    def text(self) -> str:
+        """As people read it."""
+        return {2: "present", 4: "missing", 5: "too old", 6: "stale"}[self]
 
 
 @dataclass(frozen=True)

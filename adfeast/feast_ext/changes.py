@@ -20,7 +20,7 @@ How = Literal["added", "changed", "removed"]
 # What a model does with a feature: a change concerns models that are trained from then on, not those that serve.
 FOR_NEW_MODELS = ("hash_size", "transform", "default")
 CHECKS = ("low", "high", "null_share")
-VIEW_SETTINGS = ("kind", "entity", "join_key", "tier", "max_age_s", "bad_rows")
+VIEW_SETTINGS = ("kind", "entity", "join_key", "tier", "max_age_s", "fresh_within_s", "bad_rows")
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from feast.aggregation import Aggregation
 from feast.data_format import AvroFormat
 from feast.types import Array, FeastType, Float32, Float64, Int64, String
 
+from adfeast.contract.freshness import FRESH_WITHIN_S, LEAST_FRESH_WITHIN_S, ROOM_S, WATERMARK_DELAY_MS
 from adfeast.errors import DefinitionError
 from adfeast.feast_ext.query import Query
 from adfeast.feast_ext.registry import TIERS
@@ -221,12 +222,24 @@ def stream_view(
     max_age: timedelta,
     description: str,
     tier: str = "redis",
+    fresh_within: timedelta | None = None,
 ) -> StreamFeatureView:
     """A view whose values a Flink job keeps from `events`; the job is planned from what stands here.
 
+    Args:
+        fresh_within: values are served as stale, which is blank, when the view's watermark lies further behind; whole
+            seconds, default 15. It holds for what is made already, so it is no part of how a feature is made.
+
     Raises:
-        DefinitionError: a column that the events have not, the same aggregation twice, a bad tag or tier.
+        DefinitionError: a column that the events have not, the same aggregation twice, a bad tag or tier, or a promise
+            of freshness that no watermark can keep.
     """
+    within = seconds(FRESH_WITHIN_S) if fresh_within is None else fresh_within
+    if within < seconds(LEAST_FRESH_WITHIN_S) or within % seconds(1):
+        raise DefinitionError(
+            f"view {name!r}: fresh_within={within} cannot be promised: whole seconds, at least {LEAST_FRESH_WITHIN_S}, "
+            f"because a watermark trails by {WATERMARK_DELAY_MS // 1000} s and needs {ROOM_S} s to be published"
+        )
     aggregations = [f.aggregation for f in features]
     _check_view(name, [f.field for f in features], tier)
     if tier != "redis":
@@ -272,7 +285,9 @@ def stream_view(
         online=True,
         description=description,
         # Feast compares stream views without their aggregations; those of the fields it sees.
-        tags=_view_tags(tier, max_age) | {"windows": "; ".join(f"{f.name}={f.tags['made']}" for f in fields)},
+        tags=_view_tags(tier, max_age)
+        | {"fresh_within_seconds": str(int(within.total_seconds()))}
+        | {"windows": "; ".join(f"{f.name}={f.tags['made']}" for f in fields)},
     )
 
 

@@ -1,13 +1,15 @@
 """Where Feast keeps a row of an entity in its online stores, byte for byte, without importing Feast.
 
 An entity key is Feast's serialized one, version 3. Redis: one hash an entity over all views under entity key + project;
-a feature's field is the murmur3_32 of `view:feature`, little-endian; `_ts:<view>` holds the row's Timestamp.
+a feature's field is the murmur3_32 of `view:feature`, little-endian; `_ts:<view>` holds the row's Timestamp. Beside
+them, and not Feast's, stands one hash with the watermarks of a project's stream views.
 DynamoDB: one table a view, the partition key is the murmur3_128 of the entity key.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from functools import lru_cache
 
 import mmh3
@@ -40,6 +42,33 @@ def redis_field(view: str, feature: str) -> bytes:
 def redis_time_field(view: str) -> bytes:
     """Field of the time of a view's row."""
     return f"_ts:{view}".encode()
+
+
+def redis_watermarks_key(project: str) -> bytes:
+    """Key of the hash with the watermarks of a project's stream views, decimal milliseconds.
+
+    A mark of time takes as many ways to the store as the view has keys of its own for it; each way has a field.
+    """
+    return f"adfeast:watermarks:{project}".encode()
+
+
+def redis_watermark_field(view: str, way: int) -> bytes:
+    """Field of the watermark that came by one way, numbered from 0."""
+    return b"%s:%d" % (view.encode(), way)
+
+
+def redis_ways_field(view: str) -> bytes:
+    """Field of the number of ways, decimal."""
+    return view.encode()
+
+
+def view_watermark(stored: Mapping[bytes, bytes], view: str) -> int | None:
+    """The watermark of a view, the least of its ways; None while one of them has brought none, or none can be read."""
+    try:
+        ways = int(stored[redis_ways_field(view)])
+        return min(int(stored[redis_watermark_field(view, n)]) for n in range(ways))
+    except (KeyError, ValueError):
+        return None
 
 
 def dynamodb_table(project: str, view: str) -> str:

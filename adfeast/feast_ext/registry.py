@@ -20,6 +20,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
 from adfeast.contract.definitions import Aggregation, Definitions, Feature, Service, Table, View
+from adfeast.contract.freshness import FRESH_WITHIN_S
 from adfeast.contract.signature import TENSORS
 from adfeast.database import engine
 from adfeast.errors import DefinitionError
@@ -184,6 +185,9 @@ def _view(spec: Any, kind: Literal["batch", "stream"], entities: dict[str, str])
         description=spec.description,
         reads=tuple(name for name in made.get("reads", "").split(",") if name),
         bad_rows=_number(float, made, "bad_rows", f"view {spec.name!r}", 0.0),
+        fresh_within_s=_number(int, tags, "fresh_within_seconds", f"view {spec.name!r}", FRESH_WITHIN_S)
+        if kind == "stream"
+        else None,
     )
 
 

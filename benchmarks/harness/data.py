@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import redis
 from feast import FeatureStore
 
 from adfeast.contract.definitions import Definitions, Feature
 from adfeast.contract.ids import hash_id
 from adfeast.contract.signature import AD, USER
+from adfeast.feast_ext.online_layout import redis_watermark_field, redis_watermarks_key, redis_ways_field
+from adfeast.settings import Settings
 
 ID_SPACE = 1 << 60  # where `hash_id` puts strings
 CONTEXTS = 64
@@ -58,6 +61,15 @@ def fill(
         store.write_to_online_store(view.name, frame)
         rows += len(frame)
     return rows
+
+
+def stand_at(settings: Settings, definitions: Definitions, ms: int) -> None:
+    """Says, as the Redis writer does, that every stream view has come to a time in milliseconds since 1970."""
+    fields = {}
+    for view in (v.name for v in definitions.views.values() if v.kind == "stream"):
+        fields |= {redis_ways_field(view): b"1", redis_watermark_field(view, 0): b"%d" % ms}
+    with redis.Redis(settings.redis_host, settings.redis_port) as client:
+        client.hset(redis_watermarks_key(settings.project), mapping=fields)
 
 
 def contexts(definitions: Definitions, service: str, seed: int) -> list[dict[str, dict[str, Any]]]:

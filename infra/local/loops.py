@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -26,6 +27,9 @@ from adfeast.fleet import Report, servers
 from adfeast.ledger import Ledger
 from adfeast.settings import Settings
 from infra.local.platform.web import ask
+
+if TYPE_CHECKING:
+    from streaming.health import ViewHealth
 
 SERVER = "prediction_server"  # the parts that are one begin so
 MOST_BEHIND = 100_000  # messages: a burst of some seconds is no fault
@@ -56,7 +60,7 @@ def checks(settings: Settings, clock: Clock, running: Collection[str]) -> list[C
     reports = servers(settings, clock.now_ms())
     found = [Check("definitions", True, f"{len(definitions.identities)} features in {len(definitions.views)} views")]
     asked: list[tuple[str, Callable[[], Iterator[Check]]]] = [
-        ("stream", partial(stream, settings, definitions, running)),
+        ("stream", partial(stream, settings, clock, definitions, running)),
         ("heartbeat", partial(heartbeat, settings, running)),
         ("archive", partial(archive, settings, clock, running)),
         ("servers", partial(serving, reports, running)),
@@ -71,9 +75,10 @@ def checks(settings: Settings, clock: Clock, running: Collection[str]) -> list[C
     return found
 
 
-def stream(settings: Settings, definitions: Definitions, running: Collection[str]) -> Iterator[Check]:
-    """The jobs run as planned, and neither they nor the writer are far behind."""
+def stream(settings: Settings, clock: Clock, definitions: Definitions, running: Collection[str]) -> Iterator[Check]:
+    """The jobs run as planned, neither they nor the writer are far behind, and each view is as fresh as it promises."""
     from streaming.flink_rest import FlinkRest
+    from streaming.health import read_health
     from streaming.plan import make_plan
     from streaming.reconcile import last_pass
     from streaming.status import read_status
@@ -92,12 +97,19 @@ def stream(settings: Settings, definitions: Definitions, running: Collection[str
     for reader, topics in found.behind.items():
         behind = sum(topics.values())
         yield Check(f"lag of {reader}", behind <= MOST_BEHIND, f"{behind} messages behind")
+    yield from (view(v, running) for v in read_health(plan, definitions, settings, found.behind, clock.now_ms()))
     if "reconciler" in running:
         age_s, problem = _age_s(last_pass(settings.local)), ""
         if math.isfinite(age_s):
             problem = last_pass(settings.local).read_text()
         said = f"{problem.splitlines()[0]} (adfeast logs reconciler)" if problem else f"last pass {age_s:.0f} s ago"
         yield Check("reconciler", not problem and age_s <= OLDEST_PASS_S, said)
+
+
+def view(found: ViewHealth, running: Collection[str]) -> Check:
+    """A view is fresh, judged where live time marks make it so, and few of its events are late or not readable."""
+    stale = found.stale and "heartbeat" in running
+    return Check(f"view {found.view}", not stale and not found.refused_too_often, found.text)
 
 
 def heartbeat(settings: Settings, running: Collection[str]) -> Iterator[Check]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import binascii
 import logging
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,8 +121,11 @@ def _wide(slot: Any, row: NDArray[Any], data: bytes | None, decoder: ValueDecode
     return decoder.embedding(data, out, slot.feature.name)
 
 
-def settle(block: Block, rows: Rows, at_ms: int, clock_ms: int) -> NDArray[np.uint8]:
-    """Blanks, in place, what is absent, older than its view allows at `at_ms`, or later than the clock.
+def settle(block: Block, rows: Rows, at_ms: int, clock_ms: int, stale: Collection[str] = ()) -> NDArray[np.uint8]:
+    """Blanks, in place, what is absent, older than its view allows at `at_ms`, later than the clock, or stale.
+
+    Args:
+        stale: names of views of which nobody knows what the values are by now, nor whether there are any.
 
     Returns:
         uint8 [n, features], a `Status` each.
@@ -132,6 +135,8 @@ def settle(block: Block, rows: Rows, at_ms: int, clock_ms: int) -> NDArray[np.ui
     if old.any():
         status[old[:, block.view_of_feature]] = Status.OUTSIDE_MAX_AGE
     status[rows.absent] = Status.NOT_FOUND
+    if stale and any(frozen := [view.name in stale for view in block.views]):
+        status[:, np.array(frozen)[block.view_of_feature]] = Status.STALE
     gone = status != Status.PRESENT
     if gone.any():
         for role, array in rows.arrays.items():
@@ -143,13 +148,17 @@ def settle(block: Block, rows: Rows, at_ms: int, clock_ms: int) -> NDArray[np.ui
 
 @dataclass(frozen=True)
 class Features:
-    """What is known of a request; B candidates. Shapes and orders as in `adfeast.contract.snapshots.Snapshot`."""
+    """What is known of a request; B candidates. Shapes and orders as in `adfeast.contract.snapshots.Snapshot`.
+
+    `stale_views` are those whose values are blank because their watermark is too old.
+    """
 
     tensors: Tensors
     shared_status: NDArray[np.uint8]
     ad_status: NDArray[np.uint8]
     shared_times: NDArray[np.int64]
     ad_times: NDArray[np.int64]
+    stale_views: tuple[str, ...] = ()
 
     @property
     def unknown_user(self) -> bool:
@@ -162,18 +171,25 @@ class Features:
         return np.flatnonzero(~self.ad_times.any(axis=1)).tolist()
 
 
-def assemble(plan: Plan, parts: Sequence[tuple[str, Block, Rows]], n: int, at_ms: int, clock_ms: int) -> Features:
-    """The contract's values from the rows of every block (1 row for user and request, n for ads)."""
+def assemble(
+    plan: Plan,
+    parts: Sequence[tuple[str, Block, Rows]],
+    n: int,
+    at_ms: int,
+    clock_ms: int,
+    stale: tuple[str, ...] = (),
+) -> Features:
+    """The contract's values from the rows of every block (1 row for user and request, n for ads); see `settle`."""
     tensors = {role: np.empty((n, plan.contract.width(role)), DTYPES[role]) for role in ROLES}
     status = np.empty((1, plan.shared_features), np.uint8), np.empty((n, plan.ad_features), np.uint8)
     times = np.zeros((1, plan.shared_views), np.int64), np.zeros((n, plan.ad_views), np.int64)
     for source, block, rows in parts:
         side = source == AD
-        status[side][:, block.statuses] = settle(block, rows, at_ms, clock_ms)
+        status[side][:, block.statuses] = settle(block, rows, at_ms, clock_ms, stale)
         if block.views:
             times[side][:, block.times] = rows.times
         for role, array in rows.arrays.items():
             if array.shape[1]:
                 tensors[role][:, block.columns[role]] = array
     named = Tensors(**{TENSORS[role]: tensor for role, tensor in tensors.items()})
-    return Features(named, status[0][0], status[1], times[0][0], times[1])
+    return Features(named, status[0][0], status[1], times[0][0], times[1], stale)

@@ -36,9 +36,12 @@ class MemoryRedis:
         reader.feed(commands)
         values: list[bytes | None] = []
         for _ in range(count):
-            _, key, *fields = reader.gets()
+            name, key, *fields = reader.gets()
             stored = self.hashes.get(key, {})
-            values += [stored.get(field) for field in fields]
+            if name == b"HGETALL":
+                values += [part for pair in stored.items() for part in pair]
+            else:
+                values += [stored.get(field) for field in fields]
         answer: asyncio.Future[list[bytes | None]] = asyncio.get_running_loop().create_future()
         answer.set_result(values)
         return answer

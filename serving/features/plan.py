@@ -101,6 +101,11 @@ class Plan:
     shared_views: int
     ad_views: int
 
+    @cached_property
+    def stream_views(self) -> tuple[View, ...]:
+        """The views that promise to be fresh, in the order of the blocks."""
+        return tuple(v for block in self.blocks.values() for v in block.views if v.fresh_within_s is not None)
+
     def block(self, source: str, tier: str) -> Block | None:
         """None when the contract has no view of this entity in this tier."""
         return self.blocks.get((source, tier))

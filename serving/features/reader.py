@@ -14,6 +14,7 @@ from adfeast.settings import Settings
 from serving.features.ad_rows import RowCache
 from serving.features.columns import Features, Rows, assemble, decode_dynamodb, decode_redis
 from serving.features.dynamodb import DynamoDBTier
+from serving.features.freshness import Watermarks
 from serving.features.memory import MemoryDynamoDB, MemoryRedis
 from serving.features.plan import DYNAMODB, REDIS, Block, Plan
 from serving.features.redis import RedisTier
@@ -23,10 +24,16 @@ WARM_ADS = 500  # a call
 
 
 class Tiers:
-    """Connections to both tiers, and what decodes their values. Belongs to the event loop it is made in."""
+    """Connections to both tiers, what decodes their values, and how far the stream views are that stand there.
 
-    def __init__(self, redis: RedisTier | MemoryRedis, dynamodb: DynamoDBTier | MemoryDynamoDB) -> None:
+    Belongs to the event loop it is made in.
+    """
+
+    def __init__(
+        self, redis: RedisTier | MemoryRedis, dynamodb: DynamoDBTier | MemoryDynamoDB, settings: Settings
+    ) -> None:
         self.redis, self.dynamodb, self.decoder = redis, dynamodb, ValueDecoder()
+        self.watermarks = Watermarks(redis, settings.project, settings.replay_speed)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -73,11 +80,13 @@ class FeatureReader:
         Args:
             ad_ids: the B candidates, each once.
             request: one row of the plan's request block.
-            at_ms: time of the request, milliseconds since 1970; maximum ages count from it.
+            at_ms: time of the request, milliseconds since 1970; maximum ages and freshness count from it.
 
         Raises:
             StoreUnavailable: a tier did not answer.
         """
+        # By the watermarks that are known before the values are read: they may be newer, and never older than that.
+        stale = self._tiers.watermarks.stale(self._plan.stream_views, at_ms, self._clock.now_ms())
         commands = [
             self._commands[s][key]
             for s, keys in ((USER, [user_id]), (AD, ad_ids))
@@ -94,7 +103,7 @@ class FeatureReader:
         if waiting is not None:
             parts += self._decode_redis(await self._tiers.redis.receive(waiting), len(ad_ids))
         parts.append((REQUEST, self._plan.request, request))
-        return assemble(self._plan, parts, len(ad_ids), at_ms, self._clock.now_ms())
+        return assemble(self._plan, parts, len(ad_ids), at_ms, self._clock.now_ms(), stale)
 
     def _decode_redis(self, values: list[bytes | None], n: int) -> list[tuple[str, Block, Rows]]:
         parts, at = [], 0

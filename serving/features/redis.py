@@ -98,7 +98,7 @@ class RedisTier:
         self._connecting = asyncio.Lock()
 
     async def send(self, commands: bytes, count: int) -> asyncio.Future[list[bytes | None]]:
-        """Sends `count` HMGETs and returns at once.
+        """Sends `count` commands whose answers are lists (HMGET, HGETALL) and returns at once.
 
         Returns:
             A future of the values of all answers, one after the other.

@@ -62,6 +62,7 @@ class Predictor:
             attempt_id=self._new_attempt(),
             unknown_user=features.unknown_user,
             unknown_ads=features.unknown_ads,
+            stale_views=features.stale_views,
         )
         response.MergeFromString(_packed(scores))
         snapshot = Snapshot(

@@ -58,7 +58,16 @@ class PredictRequest(_message.Message):
     ) -> None: ...
 
 class PredictResponse(_message.Message):
-    __slots__ = ("attempt_id", "latency_ms", "model_version", "request_id", "scores", "unknown_ads", "unknown_user")
+    __slots__ = (
+        "attempt_id",
+        "latency_ms",
+        "model_version",
+        "request_id",
+        "scores",
+        "stale_views",
+        "unknown_ads",
+        "unknown_user",
+    )
     SCORES_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +75,7 @@ class PredictResponse(_message.Message):
     UNKNOWN_USER_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_ADS_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    STALE_VIEWS_FIELD_NUMBER: _ClassVar[int]
     scores: _containers.RepeatedScalarFieldContainer[float]
     model_version: str
     latency_ms: float
@@ -73,6 +83,7 @@ class PredictResponse(_message.Message):
     unknown_user: bool
     unknown_ads: _containers.RepeatedScalarFieldContainer[int]
     attempt_id: str
+    stale_views: _containers.RepeatedScalarFieldContainer[str]
     def __init__(
         self,
         scores: _Iterable[float] | None = ...,
@@ -82,6 +93,7 @@ class PredictResponse(_message.Message):
         unknown_user: bool = ...,
         unknown_ads: _Iterable[int] | None = ...,
         attempt_id: str | None = ...,
+        stale_views: _Iterable[str] | None = ...,
     ) -> None: ...
 
 class Event(_message.Message):

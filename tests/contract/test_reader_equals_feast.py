@@ -27,6 +27,7 @@ from serving.features.plan import compile_plan
 from serving.features.reader import FeatureReader, Tiers
 from serving.features.redis import RedisTier
 from tests.contract.feature_rows import fill, rows
+from tests.contract.watermarks import stand_at
 
 MOMENT = datetime(2019, 11, 24, 10, 0, 0, 123000, UTC)
 USERS = [f"reader-user-{i}" for i in range(20)]
@@ -43,6 +44,7 @@ def definitions(settings: Settings) -> Definitions:
 def store(settings: Settings, definitions: Definitions) -> Any:
     opened = open_store(settings)
     fill(opened, definitions, {USER: USERS, AD: ADS}, MOMENT, random.Random(7))
+    stand_at(settings, definitions, to_ms(MOMENT))
     return opened
 
 
@@ -53,9 +55,10 @@ def read(
 
     async def run() -> list[Features]:
         plan = compile_plan(definitions, definitions.contract(settings.feature_service))
-        tiers = Tiers(RedisTier(settings.redis_host, settings.redis_port), DynamoDBTier(settings))
+        tiers = Tiers(RedisTier(settings.redis_host, settings.redis_port), DynamoDBTier(settings), settings)
         reader = FeatureReader(plan, tiers, settings, ManualClock(to_ms(MOMENT)))
         try:
+            await tiers.watermarks.look()
             return [await reader.read(user, ads, Rows(plan.request, 1), at) for user, ads, at in calls]
         finally:
             tiers.close()

@@ -65,6 +65,19 @@ def test_hashes_answer_in_order_and_what_is_missing_is_none(make: Callable[[], B
     assert asyncio.run(ask()) == [*HASH.values(), None, None, None, None]
 
 
+def test_a_whole_hash_is_read_field_and_value_in_turn(make: Callable[[], Both]) -> None:
+    async def ask() -> list[bytes | None]:
+        tier, _ = make()
+        commands = b"".join(b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%s\r\n" % (len(k), k) for k in (KEY, b"nobody"))
+        try:
+            return await tier.receive(await tier.send(commands, 2))
+        finally:
+            tier.close()
+
+    found = iter(asyncio.run(ask()))
+    assert dict(zip(found, found, strict=True)) == HASH
+
+
 def test_items_come_by_table_and_id_and_a_missing_table_has_none(make: Callable[[], Both]) -> None:
     async def ask() -> dict[str, dict[str, Any]]:
         _, tier = make()

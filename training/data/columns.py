@@ -4,7 +4,7 @@ The contract of a set is the union of those its snapshots were made under, the n
 column, of its own name, and `<name>__status` beside it. Of two features of one name (a window that was changed, say)
 the newer has the name; the older is `<name>@<digest>`, the first 8 hex digits of the SHA-256 of its identity.
 
-A value that is missing is null (dense), -1 (ids, lists) or zeros (embeddings); its status says why.
+A value that is missing, too old or stale is null (dense), -1 (ids, lists) or zeros (embeddings); its status says why.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ import pyarrow as pa
 from adfeast.contract.events import EVENT_TIME, IMPRESSION_ID, REQUEST_ID
 from adfeast.contract.ids import MISSING_ID
 from adfeast.contract.signature import DTYPES, Contract, Identity
+from adfeast.contract.tensors import Status
 from training.errors import UnusableContract
 
 LABEL, WEIGHT, POSITION, SCORE = "label", "weight", "position", "score"
 ATTEMPT_ID, MODEL = "attempt_id", "model_version"
 # A status beside those of adfeast.contract.tensors.Status: the snapshot's contract had no such feature.
 NOT_LOGGED = 0
-CONTRACT_KEY, INTERVAL_KEY = b"contract", b"interval"
+STATUS_TEXTS = {NOT_LOGGED: "not logged"} | {int(status): status.text for status in Status}
+CONTRACT_KEY, INTERVAL_KEY, STATUSES_KEY = b"contract", b"interval", b"statuses"
 TIME = pa.timestamp("us", tz="UTC")
 
 
@@ -49,7 +51,8 @@ def training_schema(contract: Contract, user_key: str, ad_key: str, interval: tu
     """Columns of a training set: label, weight, ids, time and what was answered, then the features and their statuses.
 
     dense float32, sparse int64, list fixed_size_list<int64>[max_len], embedding fixed_size_list<float32>[dim], status
-    uint8. The metadata key `contract` holds the contract, `interval` the milliseconds of its first and last moment.
+    uint8. The metadata key `contract` holds the contract, `interval` the milliseconds of its first and last moment,
+    `statuses` what each status means.
 
     Raises:
         UnusableContract: a feature has the name of another column.
@@ -74,7 +77,11 @@ def training_schema(contract: Contract, user_key: str, ad_key: str, interval: tu
         raise UnusableContract(
             f"a training set has a column {', '.join(map(repr, repeated))} of its own: rename the feature of that name"
         )
-    metadata = {CONTRACT_KEY: contract.to_json(), INTERVAL_KEY: json.dumps(interval)}
+    metadata = {
+        CONTRACT_KEY: contract.to_json(),
+        INTERVAL_KEY: json.dumps(interval),
+        STATUSES_KEY: json.dumps(STATUS_TEXTS),
+    }
     return pa.schema(columns, metadata=metadata)
 
 

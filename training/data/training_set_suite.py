@@ -13,7 +13,17 @@ from adfeast.contract.events import EVENT_TIME, IMPRESSION_ID, REQUEST_ID
 from adfeast.contract.ids import MISSING_ID
 from adfeast.contract.signature import Contract
 from adfeast.contract.tensors import Status
-from training.data.columns import ATTEMPT_ID, LABEL, MODEL, NOT_LOGGED, SCORE, WEIGHT, column_names, status_column
+from training.data.columns import (
+    ATTEMPT_ID,
+    LABEL,
+    MODEL,
+    NOT_LOGGED,
+    SCORE,
+    STATUS_TEXTS,
+    WEIGHT,
+    column_names,
+    status_column,
+)
 from training.data.expectations import great_expectations
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -54,7 +64,7 @@ def suite(table: pa.Table, contract: Contract, click_rate: tuple[float, float]) 
     ]
     whole = (LABEL, WEIGHT, SCORE, MODEL, ATTEMPT_ID, IMPRESSION_ID, REQUEST_ID, EVENT_TIME)
     expected += [gxe.ExpectColumnValuesToNotBeNull(column=c) for c in whole]
-    reasons = [NOT_LOGGED, int(Status.NOT_FOUND), int(Status.OUTSIDE_MAX_AGE)]
+    reasons = [status for status in STATUS_TEXTS if status != Status.PRESENT]
     for i, name in column_names(contract).items():
         status = status_column(name)
         expected.append(gxe.ExpectColumnValuesToNotBeNull(column=status))
@@ -70,6 +80,16 @@ def suite(table: pa.Table, contract: Contract, click_rate: tuple[float, float]) 
                 expected.append(gxe.ExpectColumnValuesToNotBeNull(column=column))
             expected.append(gxe.ExpectColumnValuesToBeBetween(column=column, min_value=low, max_value=high))
     return expected
+
+
+def statuses(table: pa.Table, contract: Contract) -> dict[str, dict[str, int]]:
+    """Rows of each feature by what is known of its value: `present`, `missing`, `too old`, `stale`, `not logged`."""
+    found = {}
+    for name in column_names(contract).values():
+        counted = pc.value_counts(table[status_column(name)]).to_pylist()
+        rows = {STATUS_TEXTS[c["values"]]: c["counts"] for c in counted}
+        found[name] = {text: rows[text] for text in STATUS_TEXTS.values() if text in rows}
+    return found
 
 
 def _present(name: str) -> str:

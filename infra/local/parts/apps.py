@@ -52,7 +52,11 @@ def prediction_server(home: Home, ports: Ports, project: str, number: int = 1) -
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             raise NotReady(f"health is {answer.status}")
 
-    own = {"ADFEAST_SERVER_NAME": name, "ADFEAST_GRPC_SHARED_PORT": "true"}
+    own = {
+        "ADFEAST_SERVER_NAME": name,
+        "ADFEAST_GRPC_SHARED_PORT": "true",
+        "ADFEAST_METRICS_PORT": str(ports.get(name, "metrics")),
+    }
     return _app(home, name, ["serve"], check, own, address=address, settings={"grpc_address": address})
 
 
@@ -91,8 +95,8 @@ def heartbeat(home: Home) -> Part:
     return _app(home, "heartbeat", ["stream", "heartbeat"], check)
 
 
-def reconciler(home: Home) -> Part:
-    """It listens nowhere; ready while its last pass is young and found everything as planned."""
+def reconciler(home: Home, ports: Ports) -> Part:
+    """It shows metrics only; ready while its last pass is young and found everything as planned."""
 
     def check() -> None:
         from streaming.reconcile import last_pass
@@ -104,7 +108,8 @@ def reconciler(home: Home) -> Part:
         if problem := file.read_text():
             raise NotReady(problem)
 
-    return _app(home, "reconciler", ["stream", "reconcile"], check)
+    own = {"ADFEAST_METRICS_PORT": str(ports.get("reconciler", "metrics"))}
+    return _app(home, "reconciler", ["stream", "reconcile"], check, own)
 
 
 def _app(

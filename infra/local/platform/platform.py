@@ -91,7 +91,7 @@ class Platform:
             s3(home, ports),
             redis_writer(home, ports, PROJECT),
             heartbeat(home),
-            reconciler(home),
+            reconciler(home, ports),
             prediction_server(home, ports, PROJECT),
             prediction_server(home, ports, PROJECT, 2),
         ]

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
+from adfeast.clock import to_ms
 from adfeast.contract.definitions import Definitions
 from adfeast.contract.signature import AD, USER, Signature
 from adfeast.feast_ext.registry import load_definitions
@@ -18,6 +19,7 @@ from infra.local.platform.platform import Platform
 from serving.proto import adfeast_pb2 as pb
 from serving.proto import adfeast_pb2_grpc as pb_grpc
 from tests.contract.feature_rows import fill
+from tests.contract.watermarks import stand_at
 from tests.integration.echo_model import Registry
 from tests.integration.serving.calls import (
     ADS,
@@ -54,6 +56,7 @@ def channel(
     platform: Platform, settings: Settings, definitions: Definitions, registry: Registry
 ) -> Iterator[grpc.Channel]:
     fill(open_store(settings), definitions, {USER: USERS, AD: ADS}, MOMENT, random.Random(1))
+    stand_at(settings, definitions, to_ms(MOMENT))
     platform.stop("prediction_server")
     platform.create_topics()
     platform.supervisor.start("prediction_server")  # `platform.start` would wait for a model

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from adfeast.contract.definitions import Definitions, Feature, Service, View
@@ -9,6 +11,7 @@ from adfeast.contract.signature import AD, USER, Role
 from serving.features.plan import DYNAMODB, REDIS, Plan, compile_plan
 
 SERVICE = "service"
+FRESH_WITHIN_S = 15
 
 
 def feature(name: str, dtype: str, role: Role, width: int = 1, default: float = 0.0) -> Feature:
@@ -16,7 +19,17 @@ def feature(name: str, dtype: str, role: Role, width: int = 1, default: float = 
 
 
 def view(name: str, entity: str, tier: str, max_age_s: int, *features: Feature) -> View:
-    return View(name, "batch", entity, f"{entity}_name", tier, max_age_s, features, f"table/{name}")
+    promise: Any = {"kind": "stream", "fresh_within_s": FRESH_WITHIN_S} if tier == REDIS else {"kind": "batch"}
+    return View(
+        name,
+        entity=entity,
+        join_key=f"{entity}_name",
+        tier=tier,
+        max_age_s=max_age_s,
+        features=features,
+        table=f"table/{name}",
+        **promise,
+    )
 
 
 VIEWS = (

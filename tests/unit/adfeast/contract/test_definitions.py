@@ -112,6 +112,7 @@ def test_what_was_declared_is_what_is_read(settings, registry):
     assert (profile.query, profile.table) == (QUERY, f"{settings.lake}/features/profile_table")
     assert [f.name for f in profile.features] == ["age", "seen_ads", "vector"]
     assert (activity.kind, activity.topic, activity.query) == ("stream", "seen", "")
+    assert (profile.fresh_within_s, activity.fresh_within_s) == (None, 15)
     assert [a.text for a in activity.aggregations] == ["count(event_id) 300s by 10s", "sum(price) 3600s by 60s"]
 
 

@@ -66,3 +66,10 @@ def test_what_is_no_longer_defined_stays_where_it_is_stored() -> None:
 def test_an_event_column_that_is_added_is_named_with_its_default() -> None:
     more = {**SCHEMA, "fields": [*SCHEMA["fields"], {"name": "price", "type": "double", "default": 0.5}]}
     assert compare(BASE, replace(BASE, events={"seen": more}), []).changes == (Change("column", "seen.price", "added"),)
+
+
+def test_another_promise_of_freshness_is_named_and_makes_nothing_anew() -> None:
+    changed = replace(BASE.views["activity"], fresh_within_s=30)
+    found = compare(BASE, with_view(BASE, changed), [model(BASE)])
+    assert found.changes == (Change("view", "activity", "changed", ("fresh_within_s: None -> 30",)),)
+    assert found.rebuilt == found.refused == ()

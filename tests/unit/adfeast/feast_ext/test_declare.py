@@ -28,8 +28,10 @@ SEEN = event_source("seen", {"thing_id": "string", "price": "double", "colour": 
 COUNT = windowed("seen", "count", "event_id", minutes(5), seconds(10))
 
 
-def stream(features, *, tier="redis", events=SEEN, name="seen_lately"):
-    return stream_view(name, THING, events, features, max_age=days(1), tier=tier, description="things seen lately")
+def stream(features, *, tier="redis", events=SEEN, name="seen_lately", **more):
+    return stream_view(
+        name, THING, events, features, max_age=days(1), tier=tier, description="things seen lately", **more
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,6 +100,21 @@ def test_a_field_without_a_role_is_refused():
 def test_values_of_a_stream_go_to_redis_only():
     with pytest.raises(DefinitionError, match="written to Redis only, not to tier 'dynamodb'"):
         stream([COUNT], tier="dynamodb")
+
+
+@pytest.mark.parametrize("within", [timedelta(0), seconds(5), seconds(7), timedelta(seconds=8, milliseconds=500)])
+def test_a_promise_of_freshness_is_one_that_a_watermark_can_keep(within):
+    message = f"view 'seen_lately': fresh_within={within} cannot be promised: whole seconds, at least 8, because a"
+    with pytest.raises(DefinitionError, match=message):
+        stream([COUNT], fresh_within=within)
+    assert stream([COUNT], fresh_within=seconds(8)).tags["fresh_within_seconds"] == "8"
+
+
+def test_a_promise_of_freshness_is_no_part_of_how_a_feature_is_made():
+    one, other = stream([COUNT]), stream([COUNT], fresh_within=minutes(2))
+    assert one.tags["fresh_within_seconds"] == "15"
+    assert [f.tags for f in one.schema] == [f.tags for f in other.schema]
+    assert {k for k in one.tags if one.tags[k] != other.tags[k]} == {"fresh_within_seconds"}
 
 
 def test_an_event_column_says_its_type_and_its_default():

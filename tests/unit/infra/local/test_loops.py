@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -19,6 +20,7 @@ from adfeast.ledger import Ledger
 from adfeast.settings import Settings
 from infra.local import loops
 from infra.local.errors import NotReady
+from streaming.health import ViewHealth
 from tests.unit.adfeast.feast_ext.small import definitions
 
 DAY = 86_400_000
@@ -50,6 +52,21 @@ def test_a_server_is_well_with_a_model_and_without_problems_or_lost_snapshots() 
 def test_marks_are_judged_while_the_heartbeat_runs(settings: Settings) -> None:
     assert [c.ok for c in loops.heartbeat(settings, set())] == [None]
     assert [c.ok for c in loops.heartbeat(settings, {"heartbeat"})] == [False]
+
+
+def test_a_view_is_judged_by_its_promise_while_live_marks_move_it() -> None:
+    old = ViewHealth("v", 16.0, True, 15.0, events=1000, late=0, dead=0, job_behind=0, writer_behind=0)
+    unknown, fresh = replace(old, age_s=None), replace(old, age_s=6.0, stale=False)
+    assert [loops.view(v, {"heartbeat"}).ok for v in (old, unknown, fresh)] == [False, False, True]
+    assert loops.view(old, {"reconciler"}).ok  # of a replay the clock says nothing
+    assert loops.view(old, {"heartbeat"}).name == "view v"
+    assert "watermark 16.0 s old (promised 15 s)" in loops.view(old, {"heartbeat"}).text
+
+
+def test_a_view_whose_events_are_late_or_dead_too_often_is_wrong_whoever_runs() -> None:
+    found = ViewHealth("v", 6.0, False, 15.0, events=1000, late=11, dead=0, job_behind=0, writer_behind=0)
+    assert [loops.view(v, set()).ok for v in (found, replace(found, late=0, dead=11))] == [False, False]
+    assert loops.view(replace(found, late=10), set()).ok
 
 
 def test_an_archive_nobody_speaks_for_any_more_is_wrong(settings: Settings) -> None:

@@ -7,7 +7,7 @@ from adfeast.contract.signature import AD, REQUEST, USER
 from adfeast.contract.tensors import Status
 from serving.features.ad_rows import RowCache
 from serving.features.columns import AHEAD_MS, ROLES, Rows, assemble, settle
-from serving.features.plan import Block, Plan
+from serving.features.plan import REDIS, Block, Plan
 from serving.features.values import Memo
 
 NOW = 1_000_000
@@ -55,6 +55,33 @@ def test_too_old_and_absent_values_are_blank(plan: Plan) -> None:
         assert (rows.arrays["list"][1] == MISSING_ID).all()
         assert (rows.arrays["embedding"][1] == 0).all()
         assert all((rows.arrays[role][0] == 5).all() for role in ROLES)
+
+
+def test_a_stale_view_is_blank_in_every_row_and_its_row_times_stay(plan: Plan) -> None:
+    block = plan.blocks[AD, REDIS]
+    [view] = block.views
+    rows = stored(block, 3, 5.0)
+    rows.absent[1, 0] = True
+    rows.times[2] = 0
+    times = rows.times.copy()
+    assert (settle(block, rows, NOW, NOW, (view.name, "another view")) == Status.STALE).all()
+    assert np.isnan(rows.arrays["dense"]).all()
+    assert rows.times.tolist() == times.tolist()
+
+
+def test_batch_views_beside_a_stale_one_are_served_as_they_are(plan: Plan) -> None:
+    stale = tuple(v.name for v in plan.stream_views)
+    parts = [
+        (source, block, stored(block, 1 if source == USER else 2, 5.0)) for (source, _), block in plan.blocks.items()
+    ]
+    features = assemble(plan, [*parts, (REQUEST, plan.request, stored(plan.request, 1, 9.0))], 2, NOW, NOW, stale)
+    statuses = dict(zip((i.name for i in plan.contract.inputs if i.source == AD), features.ad_status.T, strict=True))
+    assert {name for name, status in statuses.items() if (status == Status.STALE).all()} == {"a_count", "a_rate"}
+    assert all(
+        (status == Status.PRESENT).all() for name, status in statuses.items() if name not in ("a_count", "a_rate")
+    )
+    assert features.stale_views == stale
+    assert features.unknown_ads == []
 
 
 def test_a_row_from_the_future_never_counts_as_fresh(plan: Plan) -> None:

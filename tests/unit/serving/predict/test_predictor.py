@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from feast.protos.feast.types.Value_pb2 import Value
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from adfeast.clock import ManualClock
 from adfeast.contract.definitions import Definitions
-from adfeast.contract.signature import Signature
+from adfeast.contract.signature import AD, Signature
 from adfeast.contract.snapshots import SnapshotCodec
-from adfeast.contract.tensors import Selection, Tensors
+from adfeast.contract.tensors import Selection, Status, Tensors
 from adfeast.errors import DefinitionError
+from adfeast.feast_ext.online_layout import redis_field, redis_key, redis_time_field, redis_watermarks_key
 from adfeast.settings import Settings
 from serving.errors import ModelUnavailable, NoModel, StoreUnavailable
 from serving.features.memory import MemoryDynamoDB, MemoryRedis
@@ -28,6 +31,7 @@ from serving.predict.predictor import Predictor
 from serving.predict.publisher import SnapshotPublisher
 from serving.predict.request import RequestChecker
 from serving.proto import adfeast_pb2 as pb
+from tests.contract.watermarks import watermark_fields
 
 SERVICE = "service"
 NOW = 1_574_600_000_000
@@ -63,9 +67,9 @@ class Server:
         models = Models(production, {n: Model(n, s, 0, b"") for n, s in loaded.items()})
         chosen = choose(definitions, SERVICE, models, None)
         self.redis, self.dynamodb, self.scorer, self.kept = MemoryRedis(), MemoryDynamoDB(), Adding(), Kept()
-        clock = ManualClock(NOW)
+        self.clock = clock = ManualClock(NOW)
         plan: Plan = compile_plan(definitions, chosen.contract)
-        tiers = Tiers(self.redis, self.dynamodb)
+        tiers = self.tiers = Tiers(self.redis, self.dynamodb, Settings())
         self.live = Live(
             SERVICE,
             plan,
@@ -76,13 +80,24 @@ class Server:
         self.publisher = SnapshotPublisher(self.kept)  # type: ignore[arg-type]
         self.predictor = Predictor(lambda: self.live, self.scorer, self.publisher)  # type: ignore[arg-type]
 
+    def stand_at(self, watermark_ms: int, *views: str) -> None:
+        """As the writer says how far the views are."""
+        self.redis.hashes.setdefault(redis_watermarks_key("adfeast"), {}).update(watermark_fields(views, watermark_ms))
+
     def predict(self, **changes: Any) -> pb.PredictResponse:
         async def ask() -> pb.PredictResponse:
+            await self.tiers.watermarks.look()
             answer = await self.predictor.predict(pb.PredictRequest(user_id="u", ad_ids=["a", "b"], **changes))
             self.publisher.flush()
             return answer
 
         return asyncio.run(ask())
+
+
+def row(view: str, **values: float) -> dict[bytes, bytes]:
+    """The fields of a view's row in its entity's hash, of the time NOW."""
+    stored = {redis_field(view, name): Value(double_val=v).SerializeToString() for name, v in values.items()}
+    return stored | {redis_time_field(view): Timestamp(seconds=NOW // 1000).SerializeToString()}
 
 
 @pytest.fixture
@@ -100,6 +115,41 @@ def test_an_answer_publishes_its_own_snapshot(definitions: Definitions, whole: S
     defaults = sum(i.default for i in whole.role("dense"))
     assert list(answer.scores) == [defaults, defaults]
     assert np.isnan(snapshot.tensors.dense).all()  # the log tells a gap from a zero
+
+
+def test_a_stream_side_that_stops_is_marked_and_comes_back(definitions: Definitions, whole: Signature) -> None:
+    """A counter that nobody lowers any more was PRESENT for a day, was scored, and was logged as the truth."""
+    few = replace(whole, inputs=tuple(i for i in whole.inputs if i.name in ("u_count", "a_rate")))
+    server = Server(definitions, {"m1": few}, "m1")
+    server.redis.hashes[redis_key("user_name", "u", "project")] = row("u_fast", u_count=37)
+    for ad in ("a", "b"):
+        server.redis.hashes[redis_key("ad_name", ad, "project")] = row("a_fast", a_count=5, a_rate=3)
+    server.stand_at(NOW - 6_000, "u_fast", "a_fast")
+
+    def status(name: str) -> int:
+        snapshot = server.live.codec.decode(server.kept.messages[-1])
+        shared = [i.name for i in server.live.contract.inputs if i.source != AD]
+        own = [i.name for i in server.live.contract.inputs if i.source == AD]
+        return int(
+            snapshot.shared_status[shared.index(name)] if name in shared else snapshot.ad_status[0][own.index(name)]
+        )
+
+    answer = server.predict()
+    assert (list(answer.stale_views), list(answer.scores)) == ([], [40.0, 40.0])
+    assert (status("u_count"), status("a_rate")) == (Status.PRESENT, Status.PRESENT)
+    server.clock.advance(9_000)  # the watermark stands still: 15 s behind, which is as far as it may be
+    assert list(server.predict().stale_views) == []
+    server.clock.advance(1)
+    answer = server.predict()
+    assert (list(answer.stale_views), list(answer.scores)) == (["u_fast", "a_fast"], [0.75, 0.75])  # defaults
+    assert (status("u_count"), status("a_rate")) == (Status.STALE, Status.STALE)
+    assert np.isnan(server.live.codec.decode(server.kept.messages[-1]).tensors.dense[:, :1]).all()
+    server.stand_at(NOW, "a_fast")  # one job is back
+    answer = server.predict()
+    assert (list(answer.stale_views), list(answer.scores)) == (["u_fast"], [3.5, 3.5])
+    assert (status("u_count"), status("a_rate")) == (Status.STALE, Status.PRESENT)
+    server.stand_at(NOW, "u_fast")
+    assert list(server.predict().scores) == [40.0, 40.0]
 
 
 def test_each_loaded_model_gets_its_inputs_and_the_log_holds_all(definitions: Definitions, whole: Signature) -> None:

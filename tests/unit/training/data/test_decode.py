@@ -1,6 +1,7 @@
 """Snapshots of several contracts become rows of one training set, bit for bit."""
 
 import io
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -125,6 +126,17 @@ def test_a_missing_number_is_null_and_its_status_says_why() -> None:
     assert table["age__status"].to_pylist() == [Status.OUTSIDE_MAX_AGE] * 2
     assert table["price"].to_pylist() == [made.tensors.dense[0, 1], None]
     assert table["price__status"].to_pylist() == [Status.PRESENT, Status.NOT_FOUND]
+
+
+def test_a_stale_value_is_null_and_called_stale() -> None:
+    made = snapshot(OLD, "r1", "x", 1)
+    made.tensors.dense[:, 0] = np.nan
+    made = replace(made, shared_status=np.array([Status.STALE, Status.PRESENT], np.uint8))
+    table, _ = decoder(OLD).decode([archived(made, OLD, ["a", "b"])])
+    assert table["age"].to_pylist() == [None, None]
+    names = json.loads(table.schema.metadata[b"statuses"])
+    assert [names[str(status)] for status in table["age__status"].to_pylist()] == ["stale", "stale"]
+    assert set(names.values()) == {"present", "missing", "too old", "stale", "not logged"}
 
 
 def test_a_snapshot_that_does_not_fit_its_contract_is_named() -> None:

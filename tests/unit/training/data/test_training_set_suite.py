@@ -12,7 +12,7 @@ from adfeast.contract.signature import DTYPES, Contract, Identity
 from adfeast.contract.tensors import Status
 from training.data.columns import NOT_LOGGED, column_names, status_column, training_schema
 from training.data.expectations import evaluate
-from training.data.training_set_suite import frame, suite
+from training.data.training_set_suite import frame, statuses, suite
 
 NUMBER = Identity("age", "users", "user", "dense", "float32")
 CONTRACT = Contract(
@@ -38,7 +38,7 @@ def sound() -> pa.Table:
         values = rng.integers(0, 99, (ROWS, identity.width)).astype(DTYPES[identity.role])
         columns[name] = values.tolist() if identity.role in ("list", "embedding") else values[:, 0].tolist()
         columns[status_column(name)] = [int(Status.PRESENT)] * ROWS
-    for n, status in enumerate((NOT_LOGGED, Status.NOT_FOUND, Status.OUTSIDE_MAX_AGE)):
+    for n, status in enumerate((NOT_LOGGED, Status.NOT_FOUND, Status.OUTSIDE_MAX_AGE, Status.STALE)):
         columns["age"][n], columns["age__status"][n] = None, int(status)
     columns[OLDER], columns[status_column(OLDER)] = [None] * ROWS, [NOT_LOGGED] * ROWS
     return pa.table({f.name: pa.array(columns[f.name], f.type) for f in schema}, schema)
@@ -65,6 +65,13 @@ def test_a_sound_set_meets_everything_and_a_feature_never_logged_may_be_absent()
     problems, count = judged(sound())
     assert problems == []
     assert count > 30
+
+
+def test_the_rows_of_a_feature_are_counted_by_the_names_of_their_statuses() -> None:
+    counted = statuses(sound(), CONTRACT)
+    assert counted["age"] == {"not logged": 1, "present": ROWS - 4, "missing": 1, "too old": 1, "stale": 1}
+    assert counted["campaign"] == {"present": ROWS}
+    assert counted[OLDER] == {"not logged": ROWS}
 
 
 # Together in one set where they do not touch each other: a run of Great Expectations takes seconds.

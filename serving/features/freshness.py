@@ -1,0 +1,83 @@
+"""What the server knows of how far the values of each stream view are; followed off the request path.
+
+The writer keeps the watermarks in one hash beside the values. What is known of them ages by itself, so a Redis that
+does not answer, a writer that stands still and a job that is dead all end in the same: the view's values are stale.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from adfeast.contract.definitions import View
+from adfeast.contract.freshness import is_stale
+from adfeast.feast_ext.online_layout import redis_watermarks_key, view_watermark
+from serving.errors import StoreUnavailable
+from serving.features.memory import MemoryRedis
+from serving.features.redis import RedisTier
+
+log = logging.getLogger(__name__)
+POLL_S = 0.5
+AHEAD_MS = 60_000  # a watermark later than the clock by more is no watermark: nothing behind it would ever be stale
+
+
+class Watermarks:
+    """The watermarks of one project's views as Redis last gave them, also when they went back.
+
+    Args:
+        replay_speed: see `adfeast.settings.Settings`.
+    """
+
+    def __init__(self, redis: RedisTier | MemoryRedis, project: str, replay_speed: float = 1.0) -> None:
+        self._redis, self._speed = redis, replay_speed
+        key = redis_watermarks_key(project)
+        self._command = b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%s\r\n" % (len(key), key)
+        self._stored: dict[bytes, bytes] = {}
+        self._known: dict[str, int | None] = {}
+        self._problem = ""
+
+    def of(self, view: str) -> int | None:
+        """The watermark of a view in milliseconds since 1970, None while none is known."""
+        if view not in self._known:
+            self._known[view] = view_watermark(self._stored, view)
+        return self._known[view]
+
+    def stale(self, views: Iterable[View], at_ms: int, clock_ms: int) -> tuple[str, ...]:
+        """Names of the stream views whose values must not be believed at a request's time.
+
+        A request from the future is judged by the clock: the clock of one caller must not make values old.
+        """
+        at = min(at_ms, clock_ms)
+        return tuple(
+            v.name for v in views if v.fresh_within_s is not None and self._is_stale(v, v.fresh_within_s, at, clock_ms)
+        )
+
+    def _is_stale(self, view: View, within_s: int, at_ms: int, clock_ms: int) -> bool:
+        known = self.of(view.name)
+        if known is not None and known > clock_ms + AHEAD_MS:
+            return True
+        return is_stale(known, at_ms, within_s, self._speed)
+
+    async def look(self) -> None:
+        """Asks Redis once; if it does not answer, what is known stays as it is."""
+        try:
+            answer = await self._redis.receive(await self._redis.send(self._command, 1))
+        except StoreUnavailable as error:
+            if not self._problem:  # once, not twice a second
+                log.warning("how far the stream views are is not known any more: %s", error)
+            self._problem = str(error)
+            return
+        self._problem = ""
+        pairs = iter(answer)
+        self._stored = {k: v for k, v in zip(pairs, pairs, strict=True) if k is not None and v is not None}
+        self._known = {}
+
+    async def follow(self) -> None:
+        """Looks until cancelled; a fault of our own is logged, and what is known ages."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                await self.look()
+            except Exception:
+                log.exception("the watermarks were not read")

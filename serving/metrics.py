@@ -1,0 +1,52 @@
+"""What a prediction server counts and shows of itself."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from prometheus_client.metrics_core import Metric as Family
+
+from adfeast import metrics
+from adfeast.clock import Clock
+from adfeast.contract.events import CLICKS, IMPRESSIONS
+from adfeast.errors import InvalidEvent
+from serving.features.freshness import Watermarks
+from serving.live import Live
+from serving.proto import adfeast_pb2 as pb
+
+AHEAD = "ahead"  # the rule that an event breaks whose sender has a fast clock
+
+
+class ServerMetrics:
+    """Counters of one process; written by its event loop, read by the thread that shows them."""
+
+    def __init__(self, live: Callable[[], Live], watermarks: Watermarks, clock: Clock) -> None:
+        self._live, self._watermarks, self._clock = live, watermarks, clock
+        self._answers = 0
+        self._stale: Counter[str] = Counter()
+        self._refused: Counter[tuple[str, str]] = Counter()
+
+    def answered(self, response: pb.PredictResponse) -> None:
+        """Counts an answer, and what it lacked."""
+        self._answers += 1
+        if response.stale_views:
+            self._stale.update(response.stale_views)
+
+    def refused(self, topic: str, problem: Exception) -> None:
+        """Counts a call whose events were refused, by the rule that one of them broke."""
+        why = problem.__cause__
+        self._refused[topic, (why.rule if isinstance(why, InvalidEvent) else "") or "form"] += 1
+
+    def families(self) -> Iterator[Family]:
+        """See `adfeast.metrics`."""
+        now, views = self._clock.now_ms(), [v.name for v in self._live().plan.stream_views]
+        known = {view: self._watermarks.of(view) for view in views}
+        ages = {(view,): math.inf if ms is None else (now - ms) / 1000 for view, ms in known.items()}
+        yield metrics.SERVED_WATERMARK_AGE.family(ages)
+        yield metrics.ANSWERS.family({(): self._answers})
+        # Nobody sees the first step of a counter that was not there before: those of alerts are, from the start.
+        yield metrics.STALE_ANSWERS.family({(v,): self._stale[v] for v in {*views, *self._stale.copy()}})
+        ahead = {(topic, AHEAD): 0 for topic in (IMPRESSIONS, CLICKS)}
+        yield metrics.REFUSED_EVENTS.family(ahead | self._refused.copy())
