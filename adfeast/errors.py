@@ -24,11 +24,12 @@ class InvalidEvent(AdfeastError):
 
     Attributes:
         field: name of the offending column.
+        rule: which rule it breaks, as named in adfeast.contract.event_rules.
     """
 
-    def __init__(self, message: str, field: str = "") -> None:
+    def __init__(self, message: str, field: str = "", rule: str = "") -> None:
         super().__init__(message)
-        self.field = field
+        self.field, self.rule = field, rule
 
 
 class NotLogged(AdfeastError):

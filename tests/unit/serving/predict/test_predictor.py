@@ -12,6 +12,7 @@ import pytest
 
 from adfeast.clock import ManualClock
 from adfeast.contract.definitions import Definitions
+from adfeast.contract.event_rules import server_rules
 from adfeast.contract.signature import Signature
 from adfeast.contract.snapshots import SnapshotCodec
 from adfeast.contract.tensors import Selection, Tensors
@@ -70,7 +71,7 @@ class Server:
             SERVICE,
             plan,
             FeatureReader(plan, tiers, Settings(), clock),
-            RequestChecker(plan, 10, clock),
+            RequestChecker(plan, 10, clock, server_rules(Settings())),
             SnapshotCodec(plan.contract),
         ).with_models(chosen)
         self.publisher = SnapshotPublisher(self.kept)  # type: ignore[arg-type]
