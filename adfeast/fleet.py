@@ -47,6 +47,7 @@ class Report:
         holds: Triton names of the models whose inputs it reads.
         problems: why the newest definitions or a model are not used.
         acknowledged, lost: snapshots since its start.
+        refused: events since its start that callers had to correct.
     """
 
     server: str
@@ -58,6 +59,7 @@ class Report:
     problems: tuple[str, ...] = ()
     acknowledged: int = 0
     lost: int = 0
+    refused: int = 0
 
 
 @dataclass(frozen=True)

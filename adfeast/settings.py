@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
 
 import yaml
 from pydantic import Field, ValidationError
@@ -30,10 +31,11 @@ class Settings(BaseSettings):
     wants and an auction does not. `grpc_shared_port` lets several servers of a machine listen on one address; each
     needs a `server_name` of its own then (default: host and process id). `replay_speed` says how many times faster than
     the wall clock events are replayed; promises of freshness stretch by it. `metrics_port` is where a program shows its
-    Prometheus metrics on `metrics_host`; 0 shows none.
+    Prometheus metrics on `metrics_host`; 0 shows none. `event_max_age_s` is how old an event may be when it is sent, so
+    that no sender opens files for ten thousand dates; `null` is no limit, for replays of history.
     """
 
-    model_config = SettingsConfigDict(env_prefix="ADFEAST_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="ADFEAST_", env_parse_none_str="null", extra="forbid", frozen=True)
 
     project: str = "adfeast"
     local: Path = ROOT / ".local"
@@ -55,6 +57,9 @@ class Settings(BaseSettings):
     triton_http: str = "127.0.0.1:8000"
     triton_repository: Path = ROOT / ".local" / "state" / "triton"
     mlflow_url: str = "http://127.0.0.1:5000"
+
+    # At least what the server is stricter than the pipeline, and a minute more.
+    event_max_age_s: Annotated[int, Field(ge=120)] | None = 7 * 86_400
 
     feature_service: str = "ctr_v1"
     grpc_address: str = "127.0.0.1:50051"

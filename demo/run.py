@@ -19,7 +19,7 @@ from demo.report.results import Report
 from demo.stage import Stage
 from demo.traffic.open_bandit import OpenBandit
 from demo.traffic.replay import Replayed
-from infra.local.platform.platform import Platform
+from infra.local.platform.platform import REPLAY, Platform
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def begin(home: Path, days: Days, console: Console, keep_up: bool) -> Run:
     home = home.resolve()
     os.environ["ADFEAST_SETTINGS"] = str(home / "settings.yaml")
     report = Report(f"{datetime.now(UTC):%d %B %Y, %H:%M} UTC", _machine(), kept_running=keep_up)
-    return Run(home, Platform(home), console, days, report, Stage(console, report))
+    return Run(home, Platform(home, settings=REPLAY), console, days, report, Stage(console, report))
 
 
 def midnight(day: date, plus_days: int = 0) -> datetime:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from grpc.aio import ServicerContext
+
 from adfeast.contract.events import CLICKS, IMPRESSIONS
 from adfeast.fleet import Report
 from serving.errors import InvalidRequest
@@ -11,6 +13,7 @@ from serving.live import Live
 from serving.metrics import ServerMetrics
 from serving.predict.events import EventLogs
 from serving.predict.predictor import Predictor
+from serving.predict.refusals import caller_of
 from serving.proto import adfeast_pb2 as pb
 from serving.proto import adfeast_pb2_grpc as pb_grpc
 
@@ -37,20 +40,13 @@ class Prediction(pb_grpc.PredictionServicer):
         self._metrics.answered(response)
         return response
 
-    async def LogImpression(self, request: pb.LogEventsRequest, _context: object) -> pb.LogEventsResponse:  # noqa: N802
+    async def LogImpression(self, request: pb.LogEventsRequest, context: ServicerContext) -> pb.LogEventsResponse:  # noqa: N802
         """See adfeast.proto."""
-        return await self._log(IMPRESSIONS, request)
+        return await self._log(IMPRESSIONS, request, context)
 
-    async def LogClick(self, request: pb.LogEventsRequest, _context: object) -> pb.LogEventsResponse:  # noqa: N802
+    async def LogClick(self, request: pb.LogEventsRequest, context: ServicerContext) -> pb.LogEventsResponse:  # noqa: N802
         """See adfeast.proto."""
-        return await self._log(CLICKS, request)
-
-    async def _log(self, topic: str, request: pb.LogEventsRequest) -> pb.LogEventsResponse:
-        try:
-            return pb.LogEventsResponse(accepted=await self._events.of(topic).accept(request))
-        except InvalidRequest as error:
-            self._metrics.refused(topic, error)
-            raise
+        return await self._log(CLICKS, request, context)
 
     async def Status(self, _request: pb.StatusRequest, _context: object) -> pb.StatusResponse:  # noqa: N802
         """See adfeast.proto."""
@@ -66,3 +62,11 @@ class Prediction(pb_grpc.PredictionServicer):
             server=said.server,
             features=[f"{i.view}:{i.name}" for i in live.contract.inputs],
         )
+
+    async def _log(self, topic: str, request: pb.LogEventsRequest, context: ServicerContext) -> pb.LogEventsResponse:
+        caller = caller_of(context.peer())
+        try:
+            return pb.LogEventsResponse(accepted=await self._events.of(topic).accept(request, caller))
+        except InvalidRequest as error:
+            self._metrics.refused(topic, error)
+            raise

@@ -89,6 +89,7 @@ class PredictionServer:
             problems=live.problems + self._events.problems,
             acknowledged=self._publisher.acknowledged,
             lost=self._publisher.lost,
+            refused=self._events.refusals.total,
         )
 
     async def start(self) -> None:

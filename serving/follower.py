@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from adfeast.clock import Clock
 from adfeast.contract.definitions import Definitions
+from adfeast.contract.event_rules import server_rules
 from adfeast.contract.history import CONTRACT, History
 from adfeast.contract.signature import Contract
 from adfeast.contract.snapshots import SnapshotCodec
@@ -120,7 +121,7 @@ class Follower:
             service=settings.feature_service,
             plan=plan,
             reader=FeatureReader(plan, self._tiers, settings, self._clock),
-            checker=RequestChecker(plan, settings.max_candidates, self._clock),
+            checker=RequestChecker(plan, settings.max_candidates, self._clock, server_rules(settings)),
             codec=SnapshotCodec(plan.contract),
         )
 

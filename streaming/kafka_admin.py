@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from kafka import TopicPartition
-from kafka.admin import KafkaAdminClient, OffsetSpec
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
 from kafka.errors import KafkaError, NoError, TopicAlreadyExistsError
 from kafka.net.compat import KafkaNetClient
 from kafka.structs import OffsetAndMetadata
 
-from adfeast.contract.topics import Topic
+from adfeast.contract.topics import APPEND_TIME, Topic
 from streaming.errors import StreamingError
 
+log = logging.getLogger(__name__)
 Offsets = dict[tuple[str, int], int]
 Found = TypeVar("Found")
 PATIENCE_S = 15.0
@@ -64,14 +65,19 @@ def admin(bootstrap: str, patience_s: float = PATIENCE_S) -> Iterator[KafkaAdmin
 
 
 def ensure_topics(bootstrap: str, topics: Mapping[str, Topic]) -> list[str]:
-    """Creates the topics that are missing and returns their names once they can be used; others are left as they are.
+    """Creates the topics that are missing and returns their names once they can be used.
+
+    Of a topic that is there only the kind of its timestamps is set, where it must be the broker's own time: messages it
+    holds already keep their producers' time, and their watermark stays as far as one of them pushes it.
 
     Raises:
         StreamingError: Kafka does not answer or refuses one.
     """
     created = []
     with admin(bootstrap) as client:
-        for name in sorted(topics.keys() - set(client.list_topics())):
+        present = set(client.list_topics())
+        _stamp_by_broker(client, bootstrap, sorted(n for n in present & topics.keys() if _by_broker(topics[n])))
+        for name in sorted(topics.keys() - present):
             spec = {"num_partitions": topics[name].partitions, "configs": topics[name].configs}
             try:
                 client.create_topics({name: spec}, wait_for_metadata=True)
@@ -79,6 +85,24 @@ def ensure_topics(bootstrap: str, topics: Mapping[str, Topic]) -> list[str]:
                 continue  # somebody else was as quick
             created.append(name)
     return created
+
+
+def _by_broker(topic: Topic) -> bool:
+    return topic.configs.items() >= APPEND_TIME.items()
+
+
+def _stamp_by_broker(client: KafkaAdminClient, bootstrap: str, names: list[str]) -> None:
+    ((key, wanted),) = APPEND_TIME.items()
+    asked = [ConfigResource(ConfigResourceType.TOPIC, name, [key]) for name in names]
+    found = client.describe_configs(asked, config_filter="all").get("topic", {}) if asked else {}
+    others = [name for name in names if found[name][key]["value"] != wanted]
+    if not others:
+        return
+    changes = [ConfigResource(ConfigResourceType.TOPIC, name, {key: wanted}) for name in others]
+    done = client.alter_configs(changes)["topic"]
+    if refused := {name: said for name, said in done.items() if said != "OK"}:
+        raise StreamingError(f"Kafka at {bootstrap}: {key}={wanted} cannot be set: {refused}")
+    log.info("messages of %s are stamped by the broker from now on", ", ".join(others))
 
 
 def partitions(bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]:

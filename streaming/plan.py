@@ -16,6 +16,7 @@ import fastavro
 
 from adfeast.contract import event_schemas
 from adfeast.contract.definitions import Definitions, View
+from adfeast.contract.event_rules import pipeline_rules
 from adfeast.contract.events import (
     EVENT_ID,
     EVENT_TIME,
@@ -56,7 +57,8 @@ def make_plan(
     """The plan of the jobs `features` and `archive`; the schemas of the definitions are recorded, as they may be used.
 
     Args:
-        watermark_delay_ms: how far an event may come behind the newest one of its partition and still count.
+        watermark_delay_ms: how far an event may come behind its partition (its newest event, and the time at which
+            Kafka took that) and still count.
         idle_timeout_ms: after so long without a message (wall clock) a partition no longer holds the watermark back.
 
     Raises:
@@ -79,6 +81,7 @@ def make_plan(
         "checkpoints": f"file://{settings.local}/state/streaming",
         "function_jar": f"file://{ROOT}/.local/jars/function/adfeast-function.jar",
         "envelope": {"id": EVENT_ID, "time": EVENT_TIME},
+        "event_rules": pipeline_rules(settings).in_plan(EVENT_TIME),
         "views": [_view(view) for view in views],
         "events": events,
         "topics": {name: asdict(topic) for name, topic in topics(definitions).items()},
@@ -100,9 +103,9 @@ def _digest(plan: Plan, job: str) -> str:
         # A topic that no view reads is no matter of this job, whose state would be built anew for it.
         read = read_topics(plan)
         parts = [plan[p] for p in ("kafka", "watermark_delay_ms", "idle_timeout_ms", "parallelism", "views")]
-        parts.append([e for e in plan["events"] if e["topic"] in read])
+        parts.append([plan["event_rules"], *(e for e in plan["events"] if e["topic"] in read)])
     else:
-        parts = [plan[p] for p in ("kafka", "parallelism", "views", "events", "lake")]
+        parts = [plan[p] for p in ("kafka", "parallelism", "views", "event_rules", "events", "lake")]
     text = json.dumps([*parts, plan["jobs"][job]["checkpoint_ms"]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from adfeast.settings import Settings
-from infra.local.platform.platform import Platform
+from infra.local.platform.platform import REPLAY, Platform
 
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Every part up and ready; taken down at the end whatever happened, and nothing may be left."""
-    running = Platform(tmp_path_factory.mktemp("platform"))
+    running = Platform(tmp_path_factory.mktemp("platform"), settings=REPLAY)
     left: list[str] = []
     try:
         running.up()

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Column, MetaData, String, Table, select
 
 from adfeast.contract.definitions import Definitions
-from adfeast.contract.events import column_defaults, column_types, fingerprint
+from adfeast.contract.events import check_defaults, column_defaults, column_types, fingerprint
 from adfeast.contract.history import History, event_kind
 from adfeast.contract.snapshots import SCHEMA as SNAPSHOT
 from adfeast.contract.snapshots import TOPIC as SNAPSHOTS
@@ -42,11 +42,13 @@ def record(settings: Settings, definitions: Definitions) -> None:
     """Keeps the schemas of the definitions for ever.
 
     Raises:
-        DefinitionError: a column changed its type or was added without a default; none of the schemas is kept.
+        DefinitionError: a column changed its type or was added without a default, or a default breaks a rule; none of
+            the schemas is kept.
     """
     history = History(settings)
     newest = schemas(definitions)
     for topic, schema in newest.items():
+        check_defaults(topic, schema)
         for older in _kept(history, topic):
             _check_evolution(topic, older, schema)
     for topic, schema in newest.items():

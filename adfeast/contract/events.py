@@ -3,13 +3,15 @@ envelope and the keys that join events with each other.
 
 A message is Avro's single-object encoding: a marker, the fingerprint of the schema it was written with, the record. So
 a column can be added while messages of the older schema are in flight, and a topic can be read again from its
-beginning. See adfeast.contract.event_schemas for the schemas that a topic ever had.
+beginning. See adfeast.contract.event_schemas for the schemas that a topic ever had, and adfeast.contract.event_rules
+for the limits, which hold here and inside Flink.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,14 +20,17 @@ import fastavro
 from fastavro.schema import fingerprint as avro_fingerprint
 from fastavro.schema import to_parsing_canonical_form
 
+from adfeast.contract import event_rules
+from adfeast.contract.event_bytes import RecordReader
+from adfeast.contract.event_rules import Rules
 from adfeast.errors import DefinitionError, InvalidEvent
 
 EVENT_ID, EVENT_TIME = "event_id", "event_timestamp"
 REQUEST_ID, IMPRESSION_ID, ATTEMPT_ID = "request_id", "impression_id", "attempt_id"
 IMPRESSIONS, CLICKS = "impressions", "clicks"
 
-MAX_ID_BYTES = 256
-MAX_TIME_MS = 253_402_300_800_000  # year 10000, behind which no calendar of a reader goes
+MAX_ID_BYTES = Rules.max_id_bytes
+MAX_TIME_MS = Rules.max_time_ms
 MARKER = b"\xc3\x01"
 FINGERPRINT_BYTES = 8
 _HEADER = len(MARKER) + FINGERPRINT_BYTES
@@ -40,6 +45,7 @@ COLUMN_TYPES: dict[str, tuple[type, ...]] = {  # that a definition may declare
 }
 _PYTHON = COLUMN_TYPES | {"bytes": (bytes,)}  # and what snapshots hold
 _BOUNDS = {"int": 1 << 31, "long": 1 << 63}
+HERE, APPENDED = "this server's clock", "the time at which Kafka took it"
 _FLOATS = {"float": struct.Struct("<f"), "double": struct.Struct("<d")}
 
 
@@ -62,7 +68,8 @@ def unframe(message: bytes) -> tuple[bytes, memoryview]:
     if len(message) < _HEADER or message[: len(MARKER)] != MARKER:
         raise InvalidEvent(
             f"{len(message)} bytes that begin with {bytes(message[:_HEADER]).hex(' ') or 'nothing'} are no Avro "
-            "message that names its schema"
+            "message that names its schema",
+            rule=event_rules.FRAME,
         )
     return bytes(message[len(MARKER) : _HEADER]), memoryview(message)[_HEADER:]
 
@@ -101,12 +108,22 @@ def _default(kind: str, value: Any) -> Any:
     return float(value) if kind in _FLOATS and isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def check_defaults(topic: str, schema: Mapping[str, Any]) -> None:
+    """Raises: DefinitionError: a default is no value that an event could have."""
+    form = _Form(topic, schema, Rules())
+    for name, value in form.defaults.items():
+        try:
+            form.check(name, value)
+        except InvalidEvent as error:
+            raise DefinitionError(f"default of column {name!r}: {error}") from error
+
+
 class _Form:
     """One schema of a topic: its rules and its bytes; the Java decoder (streaming/java) has the same rules."""
 
-    def __init__(self, topic: str, schema: Mapping[str, Any]) -> None:
+    def __init__(self, topic: str, schema: Mapping[str, Any], rules: Rules) -> None:
         self.topic, self.kinds, self.defaults = topic, column_types(schema), column_defaults(schema)
-        self.fingerprint = fingerprint(schema)
+        self.fingerprint, self._rules = fingerprint(schema), rules
         # Milliseconds go in and out as plain integers: fastavro sees the schema without logical types.
         plain = json.loads(json.dumps(schema))
         for f in plain["fields"]:
@@ -117,57 +134,100 @@ class _Form:
         """The event with every column, in their order, checked."""
         for name in event:
             if name not in self.kinds:
-                raise self._refuse(name, f"is not a column of {self.topic!r}; columns: {', '.join(self.kinds)}")
+                problem = f"is not a column of {self.topic!r}; columns: {', '.join(self.kinds)}"
+                raise self._refuse(name, event_rules.COLUMN, problem)
         whole = {**self.defaults, **event}
         for name, kind in self.kinds.items():
             if name not in whole:
-                raise self._refuse(name, f"({kind}) is missing")
-            self._check(name, kind, whole[name])
+                raise self._refuse(name, event_rules.COLUMN, f"({kind}) is missing")
+            self.check(name, whole[name])
         return {name: whole[name] for name in self.kinds}
 
-    def _check(self, name: str, kind: str, value: Any) -> None:
+    def check(self, name: str, value: Any) -> None:
+        """Raises: InvalidEvent: the value is none that the column may have."""
+        kind = self.kinds[name]
         if kind == "array<string>":
             if not isinstance(value, list) or any(not isinstance(v, str) for v in value):
-                raise self._refuse(name, f"must be a list of strings, got {value!r}")
+                raise self._refuse(name, event_rules.TYPE, f"must be a list of strings, got {value!r}")
+            for text in value:
+                self._utf8(name, text)
             return
         plain = "long" if kind == TIMESTAMP else kind
         kinds: Any = _PYTHON[plain]
         if not isinstance(value, kinds) or (isinstance(value, bool) and kind != "boolean"):
-            raise self._refuse(name, f"must be {plain}, got {value!r} ({type(value).__name__})")
+            raise self._refuse(name, event_rules.TYPE, f"must be {plain}, got {value!r} ({type(value).__name__})")
         if plain in _BOUNDS and not -_BOUNDS[plain] <= value < _BOUNDS[plain]:
-            raise self._refuse(name, f"must fit {plain}, got {value!r}")
+            raise self._refuse(name, event_rules.RANGE, f"must fit {plain}, got {value!r}")
         if plain in _FLOATS:
-            try:
-                _FLOATS[plain].pack(float(value))
-            except OverflowError as error:
-                raise self._refuse(name, f"must fit {plain}, got {value!r}") from error
-        if kind == TIMESTAMP and not 0 < value < MAX_TIME_MS:
-            raise self._refuse(name, f"must be milliseconds since 1970 and before the year 10000, got {value!r}")
-        if kind == "string" and name.endswith("_id"):
-            # An id that may be left out is empty when it is.
-            least, size = 0 if name in self.defaults else 1, len(value.encode())
-            if not least <= size <= MAX_ID_BYTES:
-                raise self._refuse(name, f"must have {least} to {MAX_ID_BYTES} bytes, got {size}")
+            self._check_float(name, plain, value)
+        if kind == TIMESTAMP and not 0 < value < self._rules.max_time_ms:
+            raise self._refuse(
+                name,
+                event_rules.TIME,
+                f"must be milliseconds since 1970 and before the year 10000, got {value!r}"
+                + (f"; if these are microseconds, send {value // 1000}" if value > 0 else ""),
+            )
+        if kind == "string":
+            self._check_text(name, value)
+
+    def check_moment(self, event: Mapping[str, Any], at_ms: int | None, clock: str) -> None:
+        """Raises: InvalidEvent: the event's time lies too far from `at_ms`."""
+        if at_ms is not None and EVENT_TIME in event:
+            broken = self._rules.out_of_time(event[EVENT_TIME], at_ms, clock)
+            if broken:
+                raise self._refuse(EVENT_TIME, *broken)
+
+    def _check_float(self, name: str, plain: str, value: float) -> None:
+        try:
+            finite = math.isfinite(value)
+            _FLOATS[plain].pack(float(value))
+        except OverflowError as error:
+            raise self._refuse(name, event_rules.RANGE, f"must fit {plain}, got {value!r}") from error
+        if not finite:
+            raise self._refuse(
+                name, event_rules.FINITE, f"must be a finite number, got {value!r}: sums would keep it; leave it out"
+            )
+
+    def _check_text(self, name: str, value: str) -> None:
+        size = len(self._utf8(name, value))
+        if not name.endswith("_id"):
+            return
+        # An id that may be left out is empty when it is.
+        least, most = 0 if name in self.defaults else 1, self._rules.max_id_bytes
+        if not least <= size <= most:
+            raise self._refuse(name, event_rules.ID, f"must have {least} to {most} bytes, got {size}")
+        if "\0" in value:
+            raise self._refuse(name, event_rules.ID, f"must have no zero byte, got {value!r}")
+
+    def _utf8(self, name: str, value: str) -> bytes:
+        try:
+            return value.encode()
+        except UnicodeEncodeError as error:
+            raise self._refuse(name, event_rules.TEXT, f"must be Unicode text, got {value!r}") from error
 
     def write(self, whole: dict[str, Any]) -> bytes:
         out = io.BytesIO()
         fastavro.schemaless_writer(out, self._wire, whole)
         return out.getvalue()
 
-    def read(self, body: memoryview) -> dict[str, Any]:
-        source = io.BytesIO(body)
-        try:
-            event: Any = fastavro.schemaless_reader(source, self._wire, None)
-        except (EOFError, ValueError, IndexError, KeyError) as error:
-            raise InvalidEvent(
-                f"{len(body)} bytes on topic {self.topic!r} are not valid in its format: {error}"
-            ) from error
-        if source.read(1):
-            raise InvalidEvent(f"{len(body)} bytes on topic {self.topic!r} are longer than an event")
-        return self.complete(event)
+    def read(self, body: memoryview, at_ms: int | None) -> dict[str, Any]:
+        """The event in a record, whose first broken rule is named, in the order of the bytes."""
+        reader, event = RecordReader(body), {}
+        for name, kind in self.kinds.items():
+            try:
+                event[name] = reader.value(kind)
+            except InvalidEvent as error:
+                raise self._refuse(name, error.rule, str(error)) from error
+            self.check(name, event[name])
+            if name == EVENT_TIME:
+                self.check_moment(event, at_ms, APPENDED)
+        if reader.left:
+            problem = f"{len(body)} bytes on topic {self.topic!r} are {reader.left} longer than an event"
+            raise InvalidEvent(problem, rule=event_rules.RECORD)
+        return event
 
-    def _refuse(self, field: str, problem: str) -> InvalidEvent:
-        return InvalidEvent(f"event for {self.topic!r}: {field} {problem}", field)
+    def _refuse(self, field: str, rule: str, problem: str) -> InvalidEvent:
+        return InvalidEvent(f"event for {self.topic!r}: {field} {problem}", field, rule)
 
 
 class EventCodec:
@@ -179,33 +239,47 @@ class EventCodec:
             `adfeast.contract.event_schemas.writing`.
         known: schemas that messages may have been written with, newest last (`event_schemas.known`); events are
             decoded into the columns of the newest. By default only `schema`.
+        rules: limits of its user, from adfeast.contract.event_rules.
     """
 
-    def __init__(self, topic: str, schema: Mapping[str, Any], known: Sequence[Mapping[str, Any]] = ()) -> None:
+    def __init__(
+        self,
+        topic: str,
+        schema: Mapping[str, Any],
+        known: Sequence[Mapping[str, Any]] = (),
+        rules: Rules = Rules(),  # noqa: B008 (it is frozen)
+    ) -> None:
         self.topic, self.schema = topic, schema
-        self._own = _Form(topic, schema)
-        forms = [_Form(topic, s) for s in known] or [self._own]
+        self._own = _Form(topic, schema, rules)
+        forms = [_Form(topic, s, rules) for s in known] or [self._own]
         # Defaults are no part of a fingerprint: those of today hold.
         self._forms = {f.fingerprint: f for f in [*forms, self._own]}
         self._newest = self._forms[forms[-1].fingerprint]
         self.columns: dict[str, str] = {n: "long" if k == TIMESTAMP else k for n, k in self._own.kinds.items()}
 
-    def check(self, event: Mapping[str, Any]) -> None:
-        """Raises InvalidEvent naming the first field that is unknown, missing, empty or of another type."""
-        self._own.complete(event)
-
-    def encode(self, event: Mapping[str, Any]) -> bytes:
+    def encode(self, event: Mapping[str, Any], at_ms: int | None = None) -> bytes:
         """The message of a checked event; `event_timestamp` in milliseconds since 1970.
 
         Columns with a default may be left out.
 
-        Raises:
-            InvalidEvent: the event does not fit the schema.
-        """
-        return frame(self._own.fingerprint, self._own.write(self._own.complete(event)))
+        Args:
+            at_ms: this process' time, from which the event's may not lie too far; None for events of any time.
 
-    def decode(self, message: bytes) -> dict[str, Any]:
+        Raises:
+            InvalidEvent: the event does not fit the schema; the first field that is unknown, missing or breaks a rule
+                is named.
+        """
+        whole = self._own.complete(event)
+        self._own.check_moment(whole, at_ms, HERE)
+        return frame(self._own.fingerprint, self._own.write(whole))
+
+    def decode(self, message: bytes, at_ms: int | None = None) -> dict[str, Any]:
         """The event in the newest columns, with their defaults for what its writer did not know.
+
+        A column is checked by the rules of the schema it was written with: what was acknowledged stays valid.
+
+        Args:
+            at_ms: when Kafka took the message; None for events of any time.
 
         Raises:
             InvalidEvent: the bytes are not an event of this topic, or of a schema that is not known.
@@ -213,14 +287,13 @@ class EventCodec:
         try:
             identity, body = unframe(message)
         except InvalidEvent as error:
-            raise InvalidEvent(f"on topic {self.topic!r}: {error}") from error
+            raise InvalidEvent(f"on topic {self.topic!r}: {error}", rule=error.rule) from error
         form = self._forms.get(identity)
         if form is None:
             raise InvalidEvent(
                 f"a message on topic {self.topic!r} was written with schema {identity.hex()}, which is none of "
-                f"{', '.join(f.hex() for f in self._forms)}: read it with all schemas that event_schemas.known gives"
+                f"{', '.join(f.hex() for f in self._forms)}: read it with all schemas that event_schemas.known gives",
+                rule=event_rules.SCHEMA,
             )
-        event = form.read(body)
-        if form is self._newest:
-            return event
-        return self._newest.complete({name: value for name, value in event.items() if name in self._newest.kinds})
+        event = {**self._newest.defaults, **form.read(body, at_ms)}
+        return {name: event[name] for name in self._newest.kinds}

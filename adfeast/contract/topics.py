@@ -11,13 +11,15 @@ from adfeast.contract.snapshots import TOPIC as SNAPSHOTS
 EVENT_PARTITIONS = 2
 # A snapshot of 5,000 candidates with their embeddings is 4 MB before compression; Kafka takes 1 MB unless told.
 SNAPSHOT_BYTES = 8 << 20
+# By it the jobs judge whether an event's time can be true: the broker's own time, which no producer can set.
+APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
 # A dead letter is the message itself with headers around it, and not compressed any more.
 DEAD_LETTER_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
 class Topic:
-    """How a topic is created when it is missing; one that exists is left as it is."""
+    """How a topic is created when it is missing; of one that exists only the kind of its timestamps is set."""
 
     partitions: int
     configs: dict[str, str] = field(default_factory=dict)
@@ -44,7 +46,7 @@ def dead_letter_topic(topic: str) -> str:
 def fixed_topics() -> dict[str, Topic]:
     """The topics that no definition is needed for: the snapshots and their dead letters."""
     return {
-        SNAPSHOTS: Topic(EVENT_PARTITIONS, {"max.message.bytes": str(SNAPSHOT_BYTES)}),
+        SNAPSHOTS: Topic(EVENT_PARTITIONS, {"max.message.bytes": str(SNAPSHOT_BYTES), **APPEND_TIME}),
         dead_letter_topic(SNAPSHOTS): DEAD_LETTERS,
     }
 
@@ -53,7 +55,7 @@ def topics(definitions: Definitions) -> dict[str, Topic]:
     """Every topic that the programs read and write, by name."""
     found = fixed_topics()
     for topic in definitions.events:
-        found |= {topic: Topic(EVENT_PARTITIONS), dead_letter_topic(topic): DEAD_LETTERS}
+        found |= {topic: Topic(EVENT_PARTITIONS, dict(APPEND_TIME)), dead_letter_topic(topic): DEAD_LETTERS}
     for view in (v.name for v in definitions.views.values() if v.kind == "stream"):
         values = features_topic(view)
         found |= {values: Topic(1), late_topic(view): Topic(1), dead_letter_topic(values): DEAD_LETTERS}

@@ -144,7 +144,7 @@ def serving(reports: list[Report], running: Collection[str]) -> Iterator[Check]:
     for r in reports:
         text = (
             f"{r.answers or 'no model'} answers, contract {r.contract[:12]}, "
-            f"snapshots {r.acknowledged} acknowledged, {r.lost} lost"
+            f"snapshots {r.acknowledged} acknowledged, {r.lost} lost, {r.refused} events refused"
         )
         text += "".join(f"; {problem}" for problem in r.problems)
         yield Check(f"server {r.server}", bool(r.answers) and not r.problems and not r.lost, text)

@@ -11,12 +11,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from adfeast.clock import Clock
 from adfeast.contract import event_schemas
 from adfeast.contract.definitions import Definitions
+from adfeast.contract.event_rules import server_rules
 from adfeast.contract.signature import USER
 from adfeast.errors import DefinitionError
 from adfeast.settings import Settings
 from serving.clients.kafka import KafkaProducer
 from serving.errors import NoEventSource
 from serving.predict.ingest import EventLog
+from serving.predict.refusals import Refusals
 
 log = logging.getLogger(__name__)
 POLL_S = 2.0
@@ -27,12 +29,14 @@ class EventLogs:
 
     Attributes:
         problems: why the newest schema of a topic is not used, other than that the jobs do not know it yet.
+        refusals: counts the events that were refused, by caller and reason.
     """
 
     def __init__(self, settings: Settings, producer: KafkaProducer, clock: Clock) -> None:
         self._settings, self._producer, self._clock = settings, producer, clock
         self._logs: dict[str, EventLog] = {}
         self._definitions: Definitions | None = None
+        self._rules, self.refusals = server_rules(settings), Refusals()
         self.problems: tuple[str, ...] = ()
 
     def of(self, topic: str) -> EventLog:
@@ -56,7 +60,8 @@ class EventLogs:
                 logs[topic] = known
                 continue
             try:
-                logs[topic] = EventLog(topic, schema, definitions.entities[USER], self._producer, self._clock)
+                key = definitions.entities[USER]
+                logs[topic] = EventLog(topic, schema, key, self._producer, self._clock, self._rules, self.refusals)
                 log.info("events of %s are written with columns %s", topic, [f["name"] for f in schema["fields"]])
             except (DefinitionError, KeyError) as error:
                 problems.append(str(error))

@@ -1,14 +1,19 @@
-"""LogImpression and LogClick: checks every event of a call, then writes all of them and answers when Kafka has them."""
+"""LogImpression and LogClick: checks every event of a call, then writes all of them and answers when Kafka has them.
+
+What the stream jobs would discard is refused here, by the same rules (adfeast.contract.event_rules).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from adfeast.clock import Clock
+from adfeast.contract.event_rules import Rules
 from adfeast.contract.events import EVENT_TIME, EventCodec
 from adfeast.errors import DefinitionError, InvalidEvent
 from serving.clients.kafka import KafkaProducer
 from serving.errors import InvalidRequest, NotAcknowledged
+from serving.predict.refusals import NO_VALUE, Refusals
 from serving.proto import adfeast_pb2 as pb
 
 
@@ -21,22 +26,34 @@ class EventLog:
     Args:
         schema: Avro schema to write with: the newest that the running stream jobs can read.
         key_column: its value is the Kafka key, so that the events of one user stay in order.
+        rules: those of a server, `event_rules.server_rules`.
+        refusals: where refused events are counted.
 
     Raises:
         DefinitionError: the schema has no such column.
     """
 
     def __init__(
-        self, topic: str, schema: dict[str, Any], key_column: str, producer: KafkaProducer, clock: Clock
+        self,
+        topic: str,
+        schema: dict[str, Any],
+        key_column: str,
+        producer: KafkaProducer,
+        clock: Clock,
+        rules: Rules,
+        refusals: Refusals,
     ) -> None:
         self.schema = schema
         self._topic, self._key, self._producer, self._clock = topic, key_column, producer, clock
-        self._codec = EventCodec(topic, schema)
+        self._codec, self.refusals = EventCodec(topic, schema, rules=rules), refusals
         if key_column not in self._codec.columns:
             raise DefinitionError(f"the schema of topic {topic!r} has no column {key_column!r} to key its messages by")
 
-    async def accept(self, request: pb.LogEventsRequest) -> int:
+    async def accept(self, request: pb.LogEventsRequest, caller: str) -> int:
         """Events written.
+
+        Args:
+            caller: who sends them, for the count of what is refused.
 
         Raises:
             InvalidRequest: an event does not fit the schema; none is written.
@@ -44,7 +61,8 @@ class EventLog:
         """
         if not request.events:
             raise InvalidRequest("events is empty; send at least one")
-        messages = [self._message(i, event) for i, event in enumerate(request.events)]
+        now_ms = self._clock.now_ms()
+        messages = [self._message(i, event, now_ms, caller) for i, event in enumerate(request.events)]
         problems = await self._producer.send_all(self._topic, messages)
         if problems:
             raise NotAcknowledged(
@@ -53,14 +71,16 @@ class EventLog:
             )
         return len(messages)
 
-    def _message(self, index: int, event: pb.Event) -> tuple[bytes, bytes]:
-        fields: dict[str, Any] = {EVENT_TIME: self._clock.now_ms()}
+    def _message(self, index: int, event: pb.Event, now_ms: int, caller: str) -> tuple[bytes, bytes]:
+        fields: dict[str, Any] = {EVENT_TIME: now_ms}
         for name, value in event.fields.items():
             kind = value.WhichOneof("kind")
             if kind is None:
+                self.refusals.count(caller, NO_VALUE)
                 raise InvalidRequest(f"events[{index}]: {name} has no value; send text, integer, number or flag")
             fields[name] = getattr(value, kind)
         try:
-            return str(fields.get(self._key, "")).encode(), self._codec.encode(fields)
+            return str(fields.get(self._key, "")).encode(), self._codec.encode(fields, now_ms)
         except InvalidEvent as error:
+            self.refusals.count(caller, error.rule)
             raise InvalidRequest(f"events[{index}]: {error}") from error

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from adfeast.clock import Clock
-from adfeast.contract.events import MAX_ID_BYTES
+from adfeast.contract.event_rules import Rules
+from adfeast.contract.events import HERE, MAX_ID_BYTES
 from adfeast.contract.ids import hash_id
 from serving.errors import InvalidRequest
 from serving.features.columns import Rows
@@ -21,7 +22,6 @@ from serving.proto import adfeast_pb2 as pb
 # What a caller may send for each type of a request feature, as the kinds of the message Value.
 KINDS = {"int64": ("integer",), "string": ("text",), "float32": ("number", "integer"), "float64": ("number", "integer")}
 FLOAT32_MAX = float(np.finfo(np.float32).max)
-LATEST_MS = 253_402_300_800_000  # year 10000, beyond which no timestamp goes
 SHOWN = 5  # offending values named in a message
 
 
@@ -42,31 +42,38 @@ class Auction:
 
 
 class RequestChecker:
-    """Checks the requests of one compiled contract."""
+    """Checks the requests of one compiled contract.
 
-    def __init__(self, plan: Plan, max_candidates: int, clock: Clock, new_id: Callable[[], str] = new_id) -> None:
-        self._plan, self._max, self._clock, self._new_id = plan, max_candidates, clock, new_id
+    Args:
+        rules: those of a server, `event_rules.server_rules`; a snapshot that breaks them would not be archived.
+    """
+
+    def __init__(
+        self, plan: Plan, max_candidates: int, clock: Clock, rules: Rules, new_id: Callable[[], str] = new_id
+    ) -> None:
+        self._plan, self._max, self._clock, self._rules, self._new_id = plan, max_candidates, clock, rules, new_id
         self._slots = {slot.feature.name: (k, slot) for k, slot in enumerate(plan.request.slots)}
 
     def check(self, message: pb.PredictRequest) -> Auction:
         """Raises: InvalidRequest: see the module's first line."""
         ad_ids = list(message.ad_ids)
         self._check_ids(message.user_id, ad_ids)
-        if len(message.request_id) > MAX_ID_BYTES:
-            raise InvalidRequest(f"request_id has {len(message.request_id)} characters; send at most {MAX_ID_BYTES}")
+        if message.request_id:
+            _check_id("request_id", message.request_id)
         at_ms = self._clock.now_ms()
         if message.HasField("event_time"):
             at_ms = message.event_time.ToMilliseconds()
-            if not 0 < at_ms < LATEST_MS:
+            if not 0 < at_ms < self._rules.max_time_ms:
                 raise InvalidRequest(
                     f"event_time is {at_ms} ms since 1970; send the time of the auction, or leave it out"
                 )
+            if broken := self._rules.out_of_time(at_ms, self._clock.now_ms(), HERE):
+                raise InvalidRequest(f"event_time {broken[1]} (or leave event_time out)")
         request_id = message.request_id or self._new_id()
         return Auction(request_id, message.user_id, ad_ids, self._context(message.context), at_ms)
 
     def _check_ids(self, user_id: str, ad_ids: list[str]) -> None:
-        if not 0 < len(user_id) <= MAX_ID_BYTES:
-            raise InvalidRequest(f"user_id has {len(user_id)} characters; send 1 to {MAX_ID_BYTES}")
+        _check_id("user_id", user_id)
         if not ad_ids:
             raise InvalidRequest("ad_ids is empty; send the candidates of the auction")
         if len(ad_ids) > self._max:
@@ -91,6 +98,14 @@ class RequestChecker:
             row.arrays[slot.feature.role][0, slot.offset] = _stored(name, slot, value)
             row.absent[0, position] = False
         return row
+
+
+def _check_id(name: str, value: str) -> None:
+    size = len(value.encode())
+    if not 0 < size <= MAX_ID_BYTES:
+        raise InvalidRequest(f"{name} has {size} bytes; send 1 to {MAX_ID_BYTES}")
+    if "\0" in value:
+        raise InvalidRequest(f"{name} is {value!r}; send an id without a zero byte")
 
 
 def _stored(name: str, slot: Slot, value: pb.Value) -> int | float:

@@ -26,6 +26,7 @@ SQL_TYPES = {
 }
 FUNCTIONS = [
     "CREATE TEMPORARY SYSTEM FUNCTION decode_event AS 'adfeast.streaming.DecodeEvent'",
+    "CREATE TEMPORARY SYSTEM FUNCTION event_problem AS 'adfeast.streaming.EventProblem'",
     "CREATE TEMPORARY SYSTEM FUNCTION sawtooth_windows AS 'adfeast.streaming.SawtoothWindows'",
 ]
 
@@ -51,7 +52,7 @@ def features(plan: Plan) -> tuple[list[str], list[str]]:
 
 def archive(plan: Plan) -> tuple[list[str], list[str]]:
     """Every event, snapshot and value to Parquet, exactly once; messages that are no events to `<topic>.dead`."""
-    declare, insert = list(FUNCTIONS[:1]), []
+    declare, insert = list(FUNCTIONS[:2]), []
     for source in plan["events"]:
         topic, columns = source["topic"], _split(source["columns"])
         path = plan["lake"][topic]
@@ -65,7 +66,7 @@ def archive(plan: Plan) -> tuple[list[str], list[str]]:
         first = f"event.{_name(columns[0][0])}"
         insert += [
             f"INSERT INTO {_name('lake ' + topic)} SELECT {taken} FROM {_name(topic)} WHERE {first} IS NOT NULL",
-            f"INSERT INTO {_name(source['dead'])} SELECT message, {_dead_headers(topic)} "
+            f"INSERT INTO {_name(source['dead'])} SELECT message, {_dead_headers(plan, source)} "
             f"FROM {_name(topic)} WHERE event IS NULL",
         ]
     for view in plan["views"]:
@@ -92,18 +93,19 @@ def archive(plan: Plan) -> tuple[list[str], list[str]]:
 
 def _event_source(plan: Plan, event: Plan, job: str, *, watermark: bool) -> str:
     topic = event["topic"]
-    decoded = f"decode_event(message, written, {_text(event['columns'])}, {_text(event['writers'])})"
+    decoded = f"decode_event({_decoding(plan, event)})"
     time, extra, start = plan["envelope"]["time"], "", "group-offsets"
     options = {"format": "raw"}
     if watermark:
-        # Without a checkpoint the state is built again from all events; messages that are none have no time.
+        # Without a checkpoint the state is built again from all events; messages that are none have no time. No
+        # producer can push the watermark past the broker's own time, at which it took the message.
         start = "earliest-offset"
         options["scan.watermark.idle-timeout"] = f"{plan['idle_timeout_ms']} ms"
         seconds, millis = divmod(plan["watermark_delay_ms"], 1000)
         extra = (
             f", ts AS COALESCE({decoded}.{_name(time)}, TO_TIMESTAMP_LTZ(0, 3)), "
-            f"WATERMARK FOR ts AS ts - INTERVAL '0 00:{seconds // 60:02}:{seconds % 60:02}.{millis:03}' "
-            "DAY TO SECOND(3)"
+            "WATERMARK FOR ts AS LEAST(ts, written) - "
+            f"INTERVAL '0 00:{seconds // 60:02}:{seconds % 60:02}.{millis:03}' DAY TO SECOND(3)"
         )
     return (
         f"CREATE TEMPORARY TABLE {_name(topic)} (message BYTES, "
@@ -111,6 +113,16 @@ def _event_source(plan: Plan, event: Plan, job: str, *, watermark: bool) -> str:
         "`partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL, "
         f"event AS {decoded}{extra}) WITH ({_options(_kafka_source(plan, topic, job, start) | options)})"
     )
+
+
+def _decoding(plan: Plan, event: Plan) -> str:
+    """Arguments of the functions that decode a message of an event topic."""
+    return f"message, written, {_text(event['columns'])}, {_text(event['writers'])}, {_text(event_rules(plan))}"
+
+
+def event_rules(plan: Plan) -> str:
+    """The limits of an event, as the Java decoder takes them."""
+    return ",".join(f"{name}={'none' if limit is None else limit}" for name, limit in plan["event_rules"].items())
 
 
 def _windows(plan: Plan, view: Plan) -> str:
@@ -176,10 +188,10 @@ def _dead_sink(plan: Plan, topic: str) -> str:
     )
 
 
-def _dead_headers(topic: str) -> str:
+def _dead_headers(plan: Plan, source: Plan) -> str:
     values = {
-        "reason": _text("not a valid event of this topic, or one from the future"),
-        "topic": _text(topic),
+        "reason": f"event_problem({_decoding(plan, source)})",
+        "topic": _text(source["topic"]),
         "partition": "CAST(`partition` AS STRING)",
         "offset": "CAST(`offset` AS STRING)",
     }

@@ -16,7 +16,7 @@ from adfeast.contract.definitions import Definitions
 from adfeast.contract.events import EVENT_TIME, EventCodec
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings
-from infra.local.platform.platform import Platform
+from infra.local.platform.platform import REPLAY, Platform
 from streaming.kafka_admin import end_offsets
 from streaming.plan import Plan, make_plan
 from streaming.submit import submit
@@ -82,7 +82,7 @@ def stream_side(folder: Path) -> Iterator[StreamSide]:
     """Up, applied and submitted; down at the end with nothing left."""
     from adfeast.feast_ext.store import apply
 
-    platform = Platform(folder, PARTS)
+    platform = Platform(folder, PARTS, REPLAY)
     try:
         platform.up()
         with pytest.MonkeyPatch.context() as patch:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
+from adfeast.clock import SystemClock
 from adfeast.contract.events import EVENT_ID, EVENT_TIME
-from streaming.marks import advance
-from streaming.progress import wait_features
-from tests.parity.generated import START, stream
+from streaming.marks import advance, heartbeat
+from streaming.progress import wait_archived, wait_features
+from tests.parity.generated import START, event, stream
 from tests.parity.naive import emissions
 from tests.parity.stream_side import StreamSide, stream_side
 
@@ -75,3 +78,70 @@ def test_values_decay_when_only_one_partition_goes_on(side: StreamSide) -> None:
         assert time.monotonic() < until, f"the values of partition 0 stay at {values}"
         rows = [e for e in side.emitted(view) if e.key == first[view["join_key"]] and e.ms >= begin]
         values = set(dict(rows[-1].values).values()) if rows else set()
+
+
+class FastClock:
+    """A host whose clock is ahead."""
+
+    def __init__(self, ahead_ms: int) -> None:
+        self._ahead_ms = ahead_ms
+
+    def now_ms(self) -> int:
+        return SystemClock().now_ms() + self._ahead_ms
+
+
+def live(side: StreamSide, view: Mapping[str, Any], clock: SystemClock | FastClock, name: str) -> dict[str, Any]:
+    """An event that happens now by a clock."""
+    key = {view["join_key"]: f"live-{name}"}
+    return event(side.codecs[view["topic"]].columns, f"live-{name}", clock.now_ms(), **key)
+
+
+def late_ids(side: StreamSide, view: Mapping[str, Any]) -> set[str]:
+    return {json.loads(m.value())[EVENT_ID] for m in side.read(view["late"])}
+
+
+# Last of all: the wall clock makes every historic event late.
+def test_of_two_producers_30_s_apart_the_slow_one_is_not_late(side: StreamSide) -> None:
+    view = side.plan["views"][0]
+    fast, right = FastClock(30_000), SystemClock()
+    for n in range(3):
+        for partition in range(2):
+            side.send(view["topic"], [live(side, view, fast, f"fast-{n}-{partition}")], partition)
+        # The watermark has followed what stands in Kafka when this returns.
+        wait_features(side.settings, redis=False)
+        for partition in range(2):
+            side.send(view["topic"], [live(side, view, right, f"slow-{n}-{partition}")], partition)
+    wait_features(side.settings, redis=False)
+    sent = {f"live-{who}-{n}-{p}" for who in ("fast", "slow") for n in range(3) for p in range(2)}
+    assert not late_ids(side, view) & sent
+    assert {e.key for e in side.emitted(view)} >= sent
+
+
+def test_a_heartbeat_6_s_fast_makes_nothing_late(side: StreamSide) -> None:
+    view = side.plan["views"][0]
+    stop, ids = threading.Event(), [f"beaten-{n}" for n in range(6)]
+    arguments = (side.settings, lambda: side.plan, FastClock(6_000), 0.2, stop)
+    beating = threading.Thread(target=heartbeat, args=arguments)
+    beating.start()
+    try:
+        for n, known_as in enumerate(ids):
+            wait_features(side.settings, redis=False)
+            side.send(view["topic"], [live(side, view, SystemClock(), known_as)], n % 2)
+        wait_features(side.settings, redis=False)
+    finally:
+        stop.set()
+        beating.join()
+    sent = {f"live-{known_as}" for known_as in ids}
+    assert not late_ids(side, view) & sent
+    assert {e.key for e in side.emitted(view)} >= sent
+
+
+def test_an_event_beyond_the_limits_is_a_dead_letter_that_says_why(side: StreamSide) -> None:
+    view = side.plan["views"][0]
+    codec, now = side.codecs[view["topic"]], SystemClock().now_ms()
+    ahead = codec.encode(event(codec.columns, "from-the-future", now + 3_600_000))
+    side.send(view["topic"], [ahead, b"no event"])
+    wait_archived(side.settings, [view["topic"]])
+    dead = {m.value(): dict(m.headers()) for m in side.read(f"{view['topic']}.dead")}
+    assert dead[ahead]["reason"].decode().startswith(f"ahead: {EVENT_TIME} {now + 3_600_000} lies 3")
+    assert dead[b"no event"]["reason"] == b"frame: 8 bytes are no Avro message that names its schema"

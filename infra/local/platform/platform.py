@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 DEFAULT_HOME = ROOT / ".local"
 OPTIONAL = ("s3",)
 PROJECT: str = Settings.model_fields["project"].default
+REPLAY: Mapping[str, object] = {"event_max_age_s": None}  # settings of a platform that replays history
 UP = ("STARTING", "RUNNING")
 LOG_LINES = 30
 
@@ -65,12 +66,19 @@ class Platform:
         home: folder for data, logs, generated configuration and `settings.yaml`; created if missing.
         parts: the parts that `up` starts; by default all but our own programs and the S3 endpoint. With `s3` among
             them the lake is a bucket instead of a folder.
+        settings: more lines for the home's settings file, where they stay: `REPLAY` for events of the past.
     """
 
-    def __init__(self, home: Path = DEFAULT_HOME, parts: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path = DEFAULT_HOME,
+        parts: Sequence[str] | None = None,
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
         self.home = Home(home.resolve())
         self.home.make()
         self.supervisor = Supervisor(self.home)
+        self._own_settings = dict(settings or {})
         self._ports = Ports(self.home.root / "ports", self._runs)
         self.wanted = tuple(parts) if parts else tuple(n for n, p in self.parts.items() if self._by_default(p))
         for name in self.wanted:
@@ -127,6 +135,7 @@ class Platform:
             "ledger_url": f"sqlite:///{self.home.state}/ledger.db",
             "lake": str(root / "lake"),
             "s3_endpoint": None,
+            **self._own_settings,
         }
         for part in self.parts.values():
             if part.name not in OPTIONAL or part.name in self.wanted or self._process(part.name).pid:

@@ -23,8 +23,24 @@ def test_the_lake_may_be_a_bucket(file):
     assert load_settings(lake="s3://bucket/prefix/").lake_path("events", "clicks") == "s3://bucket/prefix/events/clicks"
 
 
+def test_an_age_limit_may_be_taken_away(file, monkeypatch):
+    assert load_settings().event_max_age_s == 7 * 86_400
+    file.write_text("event_max_age_s: null\n")
+    assert load_settings().event_max_age_s is None
+    monkeypatch.setenv("ADFEAST_EVENT_MAX_AGE_S", "3600")
+    assert load_settings().event_max_age_s == 3600
+    monkeypatch.setenv("ADFEAST_EVENT_MAX_AGE_S", "null")
+    assert load_settings().event_max_age_s is None
+
+
 @pytest.mark.parametrize(
-    ("text", "named"), [("redis_prot: 1", "redis_prot"), ("redis_port: six", "redis_port"), ("a: [", "YAML")]
+    ("text", "named"),
+    [
+        ("event_max_age_s: 60", "event_max_age_s"),
+        ("redis_prot: 1", "redis_prot"),
+        ("redis_port: six", "redis_port"),
+        ("a: [", "YAML"),
+    ],
 )
 def test_a_wrong_setting_is_named_with_the_file(file, text, named):
     file.write_text(text)

@@ -4,17 +4,19 @@ import json
 
 import pytest
 
+from adfeast.contract.event_rules import Rules
 from adfeast.contract.events import (
     EVENT_ID,
     EVENT_TIME,
     MAX_ID_BYTES,
     MAX_TIME_MS,
     EventCodec,
+    check_defaults,
     fingerprint,
     frame,
     unframe,
 )
-from adfeast.errors import InvalidEvent
+from adfeast.errors import DefinitionError, InvalidEvent
 
 SCHEMA = {
     "type": "record",
@@ -111,7 +113,12 @@ def test_an_unknown_schema_is_named(codec):
         ({EVENT_TIME: 0}, EVENT_TIME),
         ({EVENT_TIME: 1.5}, EVENT_TIME),
         ({EVENT_TIME: MAX_TIME_MS}, EVENT_TIME),
+        ({EVENT_TIME: 1_574_553_600_123_000}, EVENT_TIME),
         ({"price": 10**400}, "price"),
+        ({"price": float("nan")}, "price"),
+        ({"price": float("inf")}, "price"),
+        ({EVENT_ID: "e\0"}, EVENT_ID),
+        ({EVENT_ID: "\ud800"}, EVENT_ID),
         ({"page_id": "seven"}, "page_id"),
         ({"colour": "red"}, "colour"),
     ],
@@ -133,6 +140,25 @@ def test_an_id_that_may_be_left_out_may_be_empty():
     assert codec.decode(codec.encode(GOOD))["attempt_id"] == ""
     with pytest.raises(InvalidEvent, match="attempt_id must have 0 to 256 bytes"):
         codec.encode(GOOD | {"attempt_id": "x" * 257})
+
+
+def test_a_default_that_no_event_could_have_is_refused():
+    for wrong in (float("nan"), float("inf")):
+        weight = {"name": "weight", "type": "double", "default": wrong}
+        with pytest.raises(DefinitionError, match="default of column 'weight'"):
+            check_defaults("shown", {**SCHEMA, "fields": [*SCHEMA["fields"], weight]})
+    check_defaults("shown", NEWER)
+
+
+def test_an_event_that_lies_too_far_from_the_clock_is_refused_when_there_is_one():
+    codec = EventCodec("shown", SCHEMA, rules=Rules(max_age_ms=1000))
+    at_ms = GOOD[EVENT_TIME] + 1000
+    assert codec.decode(codec.encode(GOOD, at_ms), at_ms) == GOOD
+    for far in (at_ms + 1, GOOD[EVENT_TIME] - 60_001):
+        for refused in (lambda far=far: codec.encode(GOOD, far), lambda far=far: codec.decode(codec.encode(GOOD), far)):
+            with pytest.raises(InvalidEvent, match=EVENT_TIME) as error:
+                refused()
+            assert error.value.rule in ("age", "ahead")
 
 
 def test_a_missing_field_is_named(codec):

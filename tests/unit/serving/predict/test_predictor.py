@@ -14,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from adfeast.clock import ManualClock
 from adfeast.contract.definitions import Definitions
+from adfeast.contract.event_rules import server_rules
 from adfeast.contract.signature import AD, Signature
 from adfeast.contract.snapshots import SnapshotCodec
 from adfeast.contract.tensors import Selection, Status, Tensors
@@ -74,7 +75,7 @@ class Server:
             SERVICE,
             plan,
             FeatureReader(plan, tiers, Settings(), clock),
-            RequestChecker(plan, 10, clock),
+            RequestChecker(plan, 10, clock, server_rules(Settings())),
             SnapshotCodec(plan.contract),
         ).with_models(chosen)
         self.publisher = SnapshotPublisher(self.kept)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from adfeast.contract.definitions import Aggregation, Definitions, Feature, View
 from adfeast.contract.events import fingerprint
 from adfeast.errors import DefinitionError
 from adfeast.settings import Settings
-from streaming.jobs.sql import statements
+from streaming.jobs.sql import event_rules, statements
 from streaming.plan import ARCHIVE, FEATURES, make_plan
 
 SCHEMA = {
@@ -66,6 +66,16 @@ def test_a_plan_is_plain_data_and_its_digest_follows_the_aggregations(settings: 
     assert make_plan(definitions(), settings) == plan
 
 
+def test_the_limits_of_events_travel_with_the_plan(settings: Settings) -> None:
+    plan = make_plan(definitions(), settings)
+    assert plan["event_rules"] | {"ahead_ms": 60_000, "max_age_ms": 7 * 86_400_000} == plan["event_rules"]
+    assert "ahead_ms=60000,max_age_ms=604800000" in event_rules(plan)
+    assert all(f"'{event_rules(plan)}'" in s for s in statements(plan, ARCHIVE)[0] if "decode_event(" in s)
+    history = make_plan(definitions(), settings.model_copy(update={"event_max_age_s": None}))
+    assert event_rules(history).endswith("max_age_ms=none")
+    assert all(history["jobs"][job]["digest"] != plan["jobs"][job]["digest"] for job in (FEATURES, ARCHIVE))
+
+
 def test_a_new_column_is_read_from_older_events_as_its_default(settings: Settings) -> None:
     first = make_plan(definitions(), settings)
     newer = {**SCHEMA, "fields": [*SCHEMA["fields"], {"name": "tag", "type": "string", "default": "tel"}]}
@@ -103,7 +113,10 @@ def test_every_sink_is_fed_and_the_rows_of_a_key_stay_in_order(settings: Setting
     assert [i.split("`")[1] for i in insert] == ["features.shop_bids", "late.shop_bids"]
     sink = next(d for d in declare if d.startswith("CREATE TEMPORARY TABLE `features.shop_bids`"))
     assert "'key.fields' = 'shop_id'" in sink
-    assert any("INTERVAL '0 00:00:05.000' DAY TO SECOND(3)" in d for d in declare)
+    # No producer can push the watermark past the broker's own time.
+    bound = "WATERMARK FOR ts AS LEAST(ts, written) - INTERVAL '0 00:00:05.000' DAY TO SECOND(3)"
+    assert any(bound in d for d in declare)
+    assert plan["topics"]["bids"]["configs"]["message.timestamp.type"] == "LogAppendTime"
     _, insert = statements(plan, ARCHIVE)
     assert {i.split("`")[1] for i in insert} == {
         "lake bids",

@@ -11,27 +11,29 @@ import org.apache.flink.table.types.inference.InputTypeStrategies;
 import org.apache.flink.table.types.inference.TypeInference;
 
 /**
- * {@code decode_event(message BYTES, written TIMESTAMP_LTZ(3), 'columns', 'writers')}: the event in a message as a ROW, or
- * NULL when it is not one; the texts are those of {@link EventDecoder}. A time more than a minute after Kafka wrote the message is refused too: it would push the watermark
- * forward and make every later event late.
+ * {@code decode_event(message BYTES, written TIMESTAMP_LTZ(3), 'columns', 'writers', 'rules')}: the event in a message as a
+ * ROW, or NULL when it is not one, because one bad message must not stop a job; the texts are those of {@link
+ * EventDecoder}.
  */
 public class DecodeEvent extends ScalarFunction {
-    private static final long AHEAD_MS = 60_000;
-
     private transient EventDecoder decoder;
     private transient byte[] lastMessage;
     private transient RowData last;
 
-    public RowData eval(byte[] message, TimestampData written, String columns, String writers) {
+    public RowData eval(byte[] message, TimestampData written, String columns, String writers, String rules) {
         if (message == null) {
             return null;
         }
         // SQL calls the function once for every column it takes from the ROW: same array, same answer.
         if (message != lastMessage) {
             if (decoder == null) {
-                decoder = new EventDecoder(columns, writers);
+                decoder = new EventDecoder(columns, writers, rules);
             }
-            last = decoder.decode(message, written.getMillisecond() + AHEAD_MS);
+            try {
+                last = decoder.decode(message, written.getMillisecond());
+            } catch (InvalidEvent bad) {
+                last = null; // why is asked of EventProblem, for the dead letter
+            }
             lastMessage = message;
         }
         return last;
@@ -45,11 +47,12 @@ public class DecodeEvent extends ScalarFunction {
                                 InputTypeStrategies.explicit(DataTypes.BYTES()),
                                 InputTypeStrategies.explicit(DataTypes.TIMESTAMP_LTZ(3).bridgedTo(TimestampData.class)),
                                 InputTypeStrategies.explicit(DataTypes.STRING().notNull()),
+                                InputTypeStrategies.explicit(DataTypes.STRING().notNull()),
                                 InputTypeStrategies.explicit(DataTypes.STRING().notNull())))
                 .outputTypeStrategy(
                         call ->
                                 Optional.of(
-                                        new EventDecoder(text(call, 2), text(call, 3))
+                                        new EventDecoder(text(call, 2), text(call, 3), text(call, 4))
                                                 .rowType()
                                                 .bridgedTo(RowData.class)))
                 .build();

@@ -1,6 +1,7 @@
 package adfeast.streaming;
 
 import java.io.Serializable;
+import java.nio.BufferUnderflowException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.CharacterCodingException;
@@ -19,8 +20,8 @@ import org.apache.flink.table.types.DataType;
 
 /**
  * Strict reader of one flat Avro record in single-object encoding: C3 01, the fingerprint of the schema it was written
- * with, the record. Bytes that are not exactly one valid event of a known schema give null instead of an exception,
- * because one bad message must not stop a job; the rules are those of adfeast.contract.events.EventCodec.
+ * with, the record. Bytes that are not exactly one valid event of a known schema are refused by the first rule they break,
+ * as adfeast.contract.events.EventCodec refuses them; the limits come as {@link EventRules}.
  *
  * <p>Columns of the row are written {@code name:type,...} or {@code name:type=default}, a default as its Avro bytes in
  * hex; types are Avro's primitives, {@code timestamp-millis} and {@code array<string>}. Schemas of writers are
@@ -28,22 +29,22 @@ import org.apache.flink.table.types.DataType;
  * not is read and left out, one that the writer had not is its default.
  *
  * <p>A time mark (streaming/marks.py) is a zero byte and a big-endian time of eight bytes. It gives a row whose only
- * column is the time.
+ * column is the time, which is never later than Kafka's: a fast clock moves no time on.
  */
 final class EventDecoder implements Serializable {
     private static final short MARKER = 0x01c3; // C3 01, little-endian
     private static final int HEADER_BYTES = 10;
-    private static final int MAX_ID_BYTES = 256;
-    private static final long YEAR_10000 = 253402300800000L;
     private static final int MARK_BYTES = 9;
 
     private final Columns columns;
+    private final EventRules rules;
     private final int time;
     private final Writer[] writers;
 
-    EventDecoder(String columns, String writers) {
+    EventDecoder(String columns, String writers, String rules) {
         this.columns = Columns.parse(columns);
-        this.time = List.of(this.columns.types).indexOf("timestamp-millis");
+        this.rules = EventRules.parse(rules);
+        this.time = List.of(this.columns.names).indexOf(this.rules.time());
         this.writers =
                 Arrays.stream(writers.split(";")).map(text -> Writer.parse(text, this.columns)).toArray(Writer[]::new);
     }
@@ -124,56 +125,81 @@ final class EventDecoder implements Serializable {
         };
     }
 
-    /** The event, or null when the bytes are not one or when it claims a time after {@code latest} (milliseconds). */
-    GenericRowData decode(byte[] message, long latest) {
+    /**
+     * The event in a message.
+     *
+     * @param written when Kafka took the message, in milliseconds
+     */
+    GenericRowData decode(byte[] message, long written) throws InvalidEvent {
         GenericRowData row = new GenericRowData(columns.names.length);
         if (message.length == MARK_BYTES && message[0] == 0) {
             long at = ByteBuffer.wrap(message).getLong(1);
-            row.setField(time, TimestampData.fromEpochMillis(at));
-            return at > 0 && at <= latest ? row : null;
+            rules.checkTime("a time mark", at);
+            row.setField(time, TimestampData.fromEpochMillis(Math.min(at, written)));
+            return row;
         }
         ByteBuffer in = ByteBuffer.wrap(message).order(ByteOrder.LITTLE_ENDIAN);
         if (message.length < HEADER_BYTES || in.getShort() != MARKER) {
-            return null;
+            throw new InvalidEvent("frame", message.length + " bytes are no Avro message that names its schema");
         }
         long fingerprint = in.getLong();
         for (Writer writer : writers) {
             if (writer.fingerprint == fingerprint) {
-                return fill(row, writer, in, latest) ? row : null;
+                fill(row, writer, in, written);
+                return row;
             }
         }
-        return null;
+        throw new InvalidEvent(
+                "schema", String.format("schema %016x is none of this topic", Long.reverseBytes(fingerprint)));
     }
 
-    private boolean fill(GenericRowData row, Writer writer, ByteBuffer in, long latest) {
-        Columns written = writer.columns;
+    private void fill(GenericRowData row, Writer writer, ByteBuffer in, long written) throws InvalidEvent {
+        for (int i = 0; i < writer.columns.names.length; i++) {
+            Object value = read(in, writer.columns, i, written);
+            if (writer.target[i] >= 0) {
+                row.setField(writer.target[i], value);
+            }
+        }
+        if (in.hasRemaining()) {
+            throw new InvalidEvent("record", in.remaining() + " bytes follow the event");
+        }
+        for (int i : writer.missing) {
+            ByteBuffer value = ByteBuffer.wrap(columns.defaults[i]).order(ByteOrder.LITTLE_ENDIAN);
+            row.setField(i, value(value, columns.types[i]));
+        }
+    }
+
+    /** A column's value, checked by the rules of the schema it was written with. */
+    private Object read(ByteBuffer in, Columns written, int column, long at) throws InvalidEvent {
+        String name = written.names[column];
+        Object value;
         try {
-            for (int i = 0; i < written.names.length; i++) {
-                Object value = read(in, written.types[i], written.least[i], latest);
-                if (writer.target[i] >= 0) {
-                    row.setField(writer.target[i], value);
-                }
-            }
-            for (int i : writer.missing) {
-                ByteBuffer value = ByteBuffer.wrap(columns.defaults[i]).order(ByteOrder.LITTLE_ENDIAN);
-                row.setField(i, read(value, columns.types[i], 0, Long.MAX_VALUE));
-            }
-        } catch (InvalidEvent | java.nio.BufferUnderflowException | CharacterCodingException bad) {
-            return false;
+            value = value(in, written.types[column]);
+        } catch (BufferUnderflowException cut) {
+            throw new InvalidEvent("record", "the bytes end within " + name);
+        } catch (InvalidEvent bad) {
+            throw new InvalidEvent(bad.rule(), name + " " + bad.getMessage());
         }
-        return !in.hasRemaining();
+        if (written.least[column] >= 0 && value instanceof StringData id) {
+            rules.checkId(name, written.least[column], id.toBytes());
+        } else if (value instanceof TimestampData when) {
+            rules.checkTime(name, when.getMillisecond());
+            if (name.equals(rules.time())) {
+                rules.checkMoment(when.getMillisecond(), at);
+            }
+        } else if (value instanceof Float f && !Float.isFinite(f) || value instanceof Double d && !Double.isFinite(d)) {
+            throw new InvalidEvent("finite", name + " must be a finite number, got " + value);
+        }
+        return value;
     }
 
-    private static Object read(ByteBuffer in, String type, int least, long latest)
-            throws InvalidEvent, CharacterCodingException {
+    private static Object value(ByteBuffer in, String type) throws InvalidEvent {
         switch (type) {
             case "string":
-                byte[] text = bytes(in);
-                require(least < 0 || (text.length >= least && text.length <= MAX_ID_BYTES));
-                return string(text);
+                return string(bytes(in));
             case "int":
                 long number = varint(in);
-                require(number == (int) number);
+                require(number == (int) number, "range", "must fit int, got ", number);
                 return (int) number;
             case "long":
                 return varint(in);
@@ -183,14 +209,12 @@ final class EventDecoder implements Serializable {
                 return in.getDouble();
             case "boolean":
                 byte flag = in.get();
-                require(flag == 0 || flag == 1);
+                require(flag == 0 || flag == 1, "record", "is no boolean but a byte of ", flag);
                 return flag == 1;
             case "bytes":
                 return bytes(in);
             case "timestamp-millis":
-                long millis = varint(in);
-                require(millis > 0 && millis < YEAR_10000 && millis <= latest);
-                return TimestampData.fromEpochMillis(millis);
+                return TimestampData.fromEpochMillis(varint(in));
             default: // array<string>
                 List<StringData> items = new ArrayList<>();
                 for (long count = varint(in); count != 0; count = varint(in)) {
@@ -198,6 +222,8 @@ final class EventDecoder implements Serializable {
                         count = -count;
                         varint(in);
                     }
+                    // Every text has a byte at least; the least of all numbers stays negative.
+                    require(count > 0 && count <= in.remaining(), "record", "announces too many texts: ", count);
                     for (long i = 0; i < count; i++) {
                         items.add(string(bytes(in)));
                     }
@@ -206,14 +232,19 @@ final class EventDecoder implements Serializable {
         }
     }
 
-    private static StringData string(byte[] utf8) throws CharacterCodingException {
-        StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(utf8));
+    private static StringData string(byte[] utf8) throws InvalidEvent {
+        try {
+            StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(utf8));
+        } catch (CharacterCodingException bad) {
+            throw new InvalidEvent("text", "is not UTF-8");
+        }
         return StringData.fromBytes(utf8);
     }
 
     private static byte[] bytes(ByteBuffer in) throws InvalidEvent {
         long length = varint(in);
-        require(length >= 0 && length <= in.remaining()); // before the allocation: garbage claims gigabytes
+        // Before the allocation: garbage claims gigabytes.
+        require(length >= 0 && length <= in.remaining(), "record", "wants more bytes than are left: ", length);
         byte[] found = new byte[(int) length];
         in.get(found);
         return found;
@@ -223,23 +254,20 @@ final class EventDecoder implements Serializable {
         long raw = 0;
         for (int shift = 0; shift < 64; shift += 7) {
             byte next = in.get();
+            if (shift == 63 && (next & 0xfe) != 0) {
+                break;
+            }
             raw |= (long) (next & 0x7f) << shift;
             if (next >= 0) {
                 return (raw >>> 1) ^ -(raw & 1);
             }
         }
-        throw new InvalidEvent();
+        throw new InvalidEvent("record", "has a number of more than 64 bits");
     }
 
-    private static void require(boolean valid) throws InvalidEvent {
+    private static void require(boolean valid, String rule, String problem, long got) throws InvalidEvent {
         if (!valid) {
-            throw new InvalidEvent();
-        }
-    }
-
-    private static final class InvalidEvent extends Exception {
-        InvalidEvent() {
-            super("not an event", null, false, false);
+            throw new InvalidEvent(rule, problem + got);
         }
     }
 }

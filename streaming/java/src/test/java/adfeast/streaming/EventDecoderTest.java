@@ -15,17 +15,28 @@ import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.TimestampData;
 import org.junit.jupiter.api.Test;
 
-/** What is an event is read; what is not gives null and never an exception. */
+/** What is an event is read; what is not is refused by a rule, and by no other exception. */
 class EventDecoderTest {
     private static final long TIME = 1_574_500_000_123L;
     private static final String COLUMNS =
             "event_id:string,event_timestamp:timestamp-millis,position:int,tags:array<string>";
     private static final byte[] HEADER = {(byte) 0xc3, 1, 1, 2, 3, 4, 5, 6, 7, 8};
     private static final String ID = "0102030405060708";
-    private static final EventDecoder DECODER = new EventDecoder(COLUMNS, ID + "=" + COLUMNS);
+    private static final String RULES =
+            "time=event_timestamp,max_id_bytes=256,max_time_ms=253402300800000,ahead_ms=60000,max_age_ms=none";
+    private static final EventDecoder DECODER = new EventDecoder(COLUMNS, ID + "=" + COLUMNS, RULES);
 
     private static GenericRowData decode(byte[] message) {
-        return DECODER.decode(message, TIME + 60_000);
+        return decode(DECODER, message);
+    }
+
+    /** A message that Kafka took at TIME; null when it is refused. */
+    private static GenericRowData decode(EventDecoder decoder, byte[] message) {
+        try {
+            return decoder.decode(message, TIME);
+        } catch (InvalidEvent bad) {
+            return null;
+        }
     }
 
     @Test
@@ -45,7 +56,7 @@ class EventDecoderTest {
                         + "seen:boolean,seal:bytes";
         byte[] message =
                 HexFormat.of().parseHex("c30127382ebea2b352a81473c3b66e646572626172f6859bf8d25b05000000003f010400ff");
-        GenericRowData row = new EventDecoder(columns, "27382ebea2b352a8=" + columns).decode(message, TIME);
+        GenericRowData row = decode(new EventDecoder(columns, "27382ebea2b352a8=" + columns, RULES), message);
         assertEquals("sönderbar", row.getString(0).toString());
         assertEquals(TimestampData.fromEpochMillis(TIME), row.getTimestamp(1, 3));
         assertEquals(-3, row.getInt(2));
@@ -60,8 +71,9 @@ class EventDecoderTest {
         EventDecoder newer =
                 new EventDecoder(
                         "price:double=000000000000f83f,event_timestamp:timestamp-millis,device:string=0674656c,event_id:string",
-                        "ffffffffffffff7f=event_id:string,event_timestamp:timestamp-millis;" + ID + "=" + COLUMNS);
-        GenericRowData row = newer.decode(event("x", TIME, 7, "a"), TIME);
+                        "ffffffffffffff7f=event_id:string,event_timestamp:timestamp-millis;" + ID + "=" + COLUMNS,
+                        RULES);
+        GenericRowData row = decode(newer, event("x", TIME, 7, "a"));
         assertEquals(1.5, row.getDouble(0));
         assertEquals(TimestampData.fromEpochMillis(TIME), row.getTimestamp(1, 3));
         assertEquals("tel", row.getString(2).toString());
@@ -71,7 +83,7 @@ class EventDecoderTest {
     @Test
     void anIdThatMayBeLeftOutMayBeEmpty() {
         String optional = COLUMNS.replace("event_id:string", "event_id:string=00");
-        assertNotNull(new EventDecoder(COLUMNS, ID + "=" + optional).decode(event("", TIME, 0), TIME));
+        assertNotNull(decode(new EventDecoder(COLUMNS, ID + "=" + optional, RULES), event("", TIME, 0)));
         assertNull(decode(event("", TIME, 0)));
     }
 
@@ -89,8 +101,22 @@ class EventDecoderTest {
     @Test
     void aRowThatNoDefaultCompletesIsRefusedWhenItIsPlanned() {
         String writers = ID + "=" + COLUMNS;
-        assertThrows(IllegalArgumentException.class, () -> new EventDecoder(COLUMNS + ",price:double", writers));
-        assertThrows(IllegalArgumentException.class, () -> new EventDecoder("position:long", writers));
+        assertThrows(IllegalArgumentException.class, () -> new EventDecoder(COLUMNS + ",price:double", writers, RULES));
+        assertThrows(IllegalArgumentException.class, () -> new EventDecoder("position:long", writers, RULES));
+        assertThrows(IllegalArgumentException.class, () -> new EventDecoder(COLUMNS, writers, "time=event_timestamp"));
+    }
+
+    @Test
+    void aRefusalNamesTheRuleTheColumnAndTheValue() {
+        InvalidEvent ahead = assertThrows(InvalidEvent.class, () -> DECODER.decode(event("x", TIME + 61_000, 0), TIME));
+        assertEquals("ahead", ahead.rule());
+        assertEquals(
+                "event_timestamp 1574500061123 lies 61000 ms ahead of the time at which Kafka took it, 60000 ms are allowed",
+                ahead.getMessage());
+        InvalidEvent id = assertThrows(InvalidEvent.class, () -> DECODER.decode(event("x".repeat(400), TIME, 0), TIME));
+        assertEquals("event_id must have 1 to 256 bytes, got 400", id.getMessage());
+        InvalidEvent range = assertThrows(InvalidEvent.class, () -> DECODER.decode(event("x", TIME, 1L << 31), TIME));
+        assertEquals("position must fit int, got 2147483648", range.getMessage());
     }
 
     @Test
@@ -111,7 +137,13 @@ class EventDecoderTest {
         assertEquals(1, java.util.stream.IntStream.range(0, row.getArity()).filter(i -> !row.isNullAt(i)).count());
         assertNull(decode(mark(0)));
         assertNull(decode(mark(-1)));
-        assertNull(decode(mark(TIME + 60_001)));
+    }
+
+    @Test
+    void aTimeMarkOfAFastClockIsNoLaterThanKafka() {
+        for (long ahead : new long[] {1, 6_000, 3_600_000}) {
+            assertEquals(TimestampData.fromEpochMillis(TIME), decode(mark(TIME + ahead)).getTimestamp(1, 3));
+        }
     }
 
     @Test
