@@ -24,9 +24,12 @@ SQL_TYPES = {
     "timestamp-millis": "TIMESTAMP_LTZ(3)",
     "array<string>": "ARRAY<STRING>",
 }
+# What a row of the window function is (SawtoothWindows.java).
+VALUE, LATE, WATERMARK = 0, 1, 2
 FUNCTIONS = [
     "CREATE TEMPORARY SYSTEM FUNCTION decode_event AS 'adfeast.streaming.DecodeEvent'",
     "CREATE TEMPORARY SYSTEM FUNCTION sawtooth_windows AS 'adfeast.streaming.SawtoothWindows'",
+    "CREATE TEMPORARY SYSTEM FUNCTION watermark_keys AS 'adfeast.streaming.WatermarkKeys'",
 ]
 
 
@@ -115,15 +118,26 @@ def _event_source(plan: Plan, event: Plan, job: str, *, watermark: bool) -> str:
 
 def _windows(plan: Plan, view: Plan) -> str:
     amounts = ", ".join(["CAST(1 AS DOUBLE)", *(f"CAST(event.{_name(a)} AS DOUBLE)" for a in view["amounts"])])
-    identity = _name(plan["envelope"]["id"])
+    identity, topic = f"event.{_name(plan['envelope']['id'])}", _name(view["topic"])
+    # Marks are fanned out in a branch of their own, so that the events need not pass through the fan. A key of theirs
+    # takes the way of the values: to a subtask, to a partition.
     return (
         f"CREATE TEMPORARY VIEW {_name('windows ' + view['name'])} AS "
         "WITH e AS (SELECT "
-        f"COALESCE(event.{_name(view['join_key'])}, '') AS entity_key, event.{identity} AS event_id, "
-        f"ARRAY[{amounts}] AS amounts, ts FROM {_name(view['topic'])} WHERE event IS NOT NULL) "
+        f"event.{_name(view['join_key'])} AS entity_key, {identity} AS event_id, ARRAY[{amounts}] AS amounts, ts "
+        f"FROM {topic} WHERE {identity} IS NOT NULL "
+        "UNION ALL SELECT mark, CAST(NULL AS STRING), CAST(NULL AS ARRAY<DOUBLE>), ts "
+        f"FROM (SELECT ts FROM {topic} WHERE event IS NOT NULL AND {identity} IS NULL), "
+        f"LATERAL TABLE(watermark_keys({plan['watermark_keys']})) AS marks(mark)) "
         "SELECT * FROM sawtooth_windows(events => TABLE e PARTITION BY entity_key, "
-        f"spec => {_text(view['spec'])}, on_time => DESCRIPTOR(ts), uid => {_text(view['name'])})"
+        f"spec => {_text(_spec(plan, view))}, on_time => DESCRIPTOR(ts), uid => {_text(view['name'])})"
     )
+
+
+def _spec(plan: Plan, view: Plan) -> str:
+    """What the window function is told (WindowSpec.java)."""
+    options = {"emit": plan["emit_ms"], "from": view["emit_from_ms"], "delay": plan["watermark_delay_ms"]}
+    return ";".join([view["spec"], *(f"{name}={ms}" for name, ms in options.items() if ms)])
 
 
 def _values_sink(plan: Plan, view: Plan) -> str:
@@ -146,14 +160,14 @@ def _insert_values(plan: Plan, view: Plan) -> str:
     values = [f"CAST(amounts[{i}] AS {f['type']})" for i, f in enumerate(view["features"], start=1)]
     return (
         f"INSERT INTO {_name(view['output'])} SELECT entity_key, at_ms, {', '.join(values)} "
-        f"FROM {_name('windows ' + view['name'])} WHERE NOT late"
+        f"FROM {_name('windows ' + view['name'])} WHERE kind = {VALUE}"
     )
 
 
 def _insert_late(plan: Plan, view: Plan) -> str:
     return (
         f"INSERT INTO {_name(view['late'])} SELECT entity_key, event_id, at_ms "
-        f"FROM {_name('windows ' + view['name'])} WHERE late"
+        f"FROM {_name('windows ' + view['name'])} WHERE kind = {LATE}"
     )
 
 

@@ -112,3 +112,18 @@ def test_every_sink_is_fed_and_the_rows_of_a_key_stay_in_order(settings: Setting
         "snapshots.dead",
         "lake features.shop_bids",
     }
+
+
+def test_marks_are_fanned_out_beside_the_events_and_the_function_knows_its_options(settings: Settings) -> None:
+    plan = make_plan(definitions(), settings, parallelism=3)
+    assert plan["watermark_keys"] == 24
+    view = next(d for d in statements(plan, FEATURES)[0] if "`windows shop_bids`" in d)
+    events, _, marks = view.partition("UNION ALL")
+    assert "watermark_keys" not in events
+    assert "LATERAL TABLE(watermark_keys(24))" in marks
+    assert "spec => '1-60000-5000_0-30000-0;delay=5000'" in marks
+    coalesced = make_plan(definitions(), settings, parallelism=3, emit_ms=250)
+    assert coalesced["jobs"][FEATURES]["digest"] != plan["jobs"][FEATURES]["digest"]
+    coalesced["views"][0]["emit_from_ms"] = 7
+    view = next(d for d in statements(coalesced, FEATURES)[0] if "`windows shop_bids`" in d)
+    assert "spec => '1-60000-5000_0-30000-0;emit=250;from=7;delay=5000'" in view
