@@ -52,12 +52,14 @@ def make_plan(
     features_checkpoint_ms: int = 2_000,
     archive_checkpoint_ms: int = 5_000,
     parallelism: int = 1,
+    emit_ms: int = 0,
 ) -> Plan:
     """The plan of the jobs `features` and `archive`; the schemas and layouts that they may use are recorded.
 
     Args:
         watermark_delay_ms: how far an event may come behind the newest one of its partition and still count.
         idle_timeout_ms: after so long without a message (wall clock) a partition no longer holds the watermark back.
+        emit_ms: the values of a key are written at most once in so much event time; 0: whenever one changes.
 
     Raises:
         DefinitionError: a stream view has a feature without aggregation, or one the jobs cannot make; or the schema of
@@ -71,6 +73,8 @@ def make_plan(
         _event(topic, schema, event_schemas.known(settings, topic))
         for topic, schema in sorted(event_schemas.schemas(definitions).items())
     ]
+    made = topics(definitions)
+    partitions = [made[features_topic(definitions.project, view.name)].partitions for view in views]
     plan: Plan = {
         "kafka": settings.kafka_bootstrap,
         "flink_rest": settings.flink_rest,
@@ -78,12 +82,15 @@ def make_plan(
         "watermark_delay_ms": watermark_delay_ms,
         "idle_timeout_ms": idle_timeout_ms,
         "parallelism": parallelism,
+        "emit_ms": emit_ms,
+        # So many that no subtask and no partition of a feature topic is without one.
+        "watermark_keys": 8 * max([parallelism, *partitions]),
         "checkpoints": f"file://{settings.local}/state/streaming",
         "function_jar": f"file://{ROOT}/.local/jars/function/adfeast-function.jar",
         "envelope": {"id": EVENT_ID, "time": EVENT_TIME},
         "views": planned,
         "events": events,
-        "topics": {name: asdict(topic) for name, topic in topics(definitions).items()},
+        "topics": {name: asdict(topic) for name, topic in made.items()},
         "lake": {e["topic"]: settings.lake_path("events", e["topic"]) for e in events}
         | {p["output"]: v.table for p, v in zip(planned, views, strict=True)},
         "layouts": {p["output"]: _layouts(settings, p["name"]) for p in planned},
@@ -102,7 +109,8 @@ def _digest(plan: Plan, job: str) -> str:
     if job == FEATURES:
         # A topic that no view reads is no matter of this job, whose state would be built anew for it.
         read = read_topics(plan)
-        parts = [plan[p] for p in ("kafka", "watermark_delay_ms", "idle_timeout_ms", "parallelism", "views")]
+        own = "kafka", "watermark_delay_ms", "idle_timeout_ms", "parallelism", "emit_ms", "watermark_keys", "views"
+        parts = [plan[p] for p in own]
         parts.append([e for e in plan["events"] if e["topic"] in read])
     else:
         parts = [plan[p] for p in ("kafka", "parallelism", "views", "layouts", "events", "lake")]
@@ -144,6 +152,7 @@ def _view(view: View, project: str) -> Plan:
         "amounts": amounts,
         "spec": "_".join(spec),
         "layout": Layout.of(view).id.hex(),
+        "emit_from_ms": 0,  # nothing is written before the watermark has passed this time
         "output": features_topic(project, view.name),
         "late": late_topic(project, view.name),
     }

@@ -24,6 +24,8 @@ SQL_TYPES = {
     "timestamp-millis": "TIMESTAMP_LTZ(3)",
     "array<string>": "ARRAY<STRING>",
 }
+# What a row of the window function is (SawtoothWindows.java).
+VALUE, LATE, WATERMARK = 0, 1, 2
 FUNCTIONS = [
     f"CREATE TEMPORARY SYSTEM FUNCTION {name} AS 'adfeast.streaming.{function}'"
     for name, function in (
@@ -31,6 +33,7 @@ FUNCTIONS = [
         ("decode_row", "DecodeRow"),
         ("encode_row", "EncodeRow"),
         ("sawtooth_windows", "SawtoothWindows"),
+        ("watermark_keys", "WatermarkKeys"),
     )
 ]
 # Keyed, so that the rows of a key keep their order; values are absolute, so writing one twice does no harm.
@@ -123,15 +126,26 @@ def _event_source(plan: Plan, event: Plan, job: str, *, watermark: bool) -> str:
 
 def _windows(plan: Plan, view: Plan) -> str:
     amounts = ", ".join(["CAST(1 AS DOUBLE)", *(f"CAST(event.{_name(a)} AS DOUBLE)" for a in view["amounts"])])
-    identity = _name(plan["envelope"]["id"])
+    identity, topic = f"event.{_name(plan['envelope']['id'])}", _name(view["topic"])
+    # Marks are fanned out in a branch of their own, so that the events need not pass through the fan. A key of theirs
+    # takes the way of the values: to a subtask, to a partition.
     return (
         f"CREATE TEMPORARY VIEW {_name('windows ' + view['name'])} AS "
         "WITH e AS (SELECT "
-        f"COALESCE(event.{_name(view['join_key'])}, '') AS entity_key, event.{identity} AS event_id, "
-        f"ARRAY[{amounts}] AS amounts, ts FROM {_name(view['topic'])} WHERE event IS NOT NULL) "
+        f"event.{_name(view['join_key'])} AS entity_key, {identity} AS event_id, ARRAY[{amounts}] AS amounts, ts "
+        f"FROM {topic} WHERE {identity} IS NOT NULL "
+        "UNION ALL SELECT mark, CAST(NULL AS STRING), CAST(NULL AS ARRAY<DOUBLE>), ts "
+        f"FROM (SELECT ts FROM {topic} WHERE event IS NOT NULL AND {identity} IS NULL), "
+        f"LATERAL TABLE(watermark_keys({plan['watermark_keys']})) AS marks(mark)) "
         "SELECT * FROM sawtooth_windows(events => TABLE e PARTITION BY entity_key, "
-        f"spec => {_text(view['spec'])}, on_time => DESCRIPTOR(ts), uid => {_text(view['name'])})"
+        f"spec => {_text(_spec(plan, view))}, on_time => DESCRIPTOR(ts), uid => {_text(view['name'])})"
     )
+
+
+def _spec(plan: Plan, view: Plan) -> str:
+    """What the window function is told (WindowSpec.java)."""
+    options = {"emit": plan["emit_ms"], "from": view["emit_from_ms"], "delay": plan["watermark_delay_ms"]}
+    return ";".join([view["spec"], *(f"{name}={ms}" for name, ms in options.items() if ms)])
 
 
 def _row_source(plan: Plan, view: Plan) -> str:
@@ -164,14 +178,14 @@ def _insert_values(plan: Plan, view: Plan) -> str:
     row = f"encode_row({_text(view['layout'])}, at_ms, amounts, {_text(types)})"
     return (
         f"INSERT INTO {_name(view['output'])} SELECT entity_key, {row} "
-        f"FROM {_name('windows ' + view['name'])} WHERE NOT late"
+        f"FROM {_name('windows ' + view['name'])} WHERE kind <> {LATE}"
     )
 
 
 def _insert_late(plan: Plan, view: Plan) -> str:
     return (
         f"INSERT INTO {_name(view['late'])} SELECT entity_key, event_id, at_ms "
-        f"FROM {_name('windows ' + view['name'])} WHERE late"
+        f"FROM {_name('windows ' + view['name'])} WHERE kind = {LATE}"
     )
 
 

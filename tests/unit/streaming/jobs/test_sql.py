@@ -133,3 +133,18 @@ def test_rows_of_every_layout_are_archived_and_a_former_one_is_no_matter_of_the_
     assert any(decoded in d for d in statements(again, ARCHIVE)[0])
     _, insert = statements(again, FEATURES)
     assert f"encode_row('{own[0]}', at_ms, amounts, 'DOUBLE,BIGINT')" in insert[0]
+
+
+def test_marks_are_fanned_out_beside_the_events_and_the_function_knows_its_options(settings: Settings) -> None:
+    plan = make_plan(definitions(), settings, parallelism=3)
+    assert plan["watermark_keys"] == 24
+    view = next(d for d in statements(plan, FEATURES)[0] if "`windows shop_bids`" in d)
+    events, _, marks = view.partition("UNION ALL")
+    assert "watermark_keys" not in events
+    assert "LATERAL TABLE(watermark_keys(24))" in marks
+    assert "spec => '1-60000-5000_0-30000-0;delay=5000'" in marks
+    coalesced = make_plan(definitions(), settings, parallelism=3, emit_ms=250)
+    assert coalesced["jobs"][FEATURES]["digest"] != plan["jobs"][FEATURES]["digest"]
+    coalesced["views"][0]["emit_from_ms"] = 7
+    view = next(d for d in statements(coalesced, FEATURES)[0] if "`windows shop_bids`" in d)
+    assert "spec => '1-60000-5000_0-30000-0;emit=250;from=7;delay=5000'" in view
