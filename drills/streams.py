@@ -164,7 +164,7 @@ class _Play:
         return f"{dict(killer.killed)}; {FLOOD} events sent in {sent_s:.0f} s, well {healed:.0f} s after the last kill"
 
     def _late(self) -> int:
-        topics = [late_topic(v.name) for v in stream_views(self.on.definitions)]
+        topics = [late_topic(self.on.settings.project, v.name) for v in stream_views(self.on.definitions)]
         return sum(end_offsets(self.on.settings.kafka_bootstrap, topics).values())
 
 
