@@ -17,10 +17,10 @@ import fastavro
 from adfeast.contract import event_schemas
 from adfeast.contract.definitions import Definitions, View
 from adfeast.contract.event_rules import pipeline_rules
+from adfeast.contract.event_values import TIMESTAMP
 from adfeast.contract.events import (
     EVENT_ID,
     EVENT_TIME,
-    TIMESTAMP,
     column_defaults,
     column_types,
     fingerprint,

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
-import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +21,7 @@ from fastavro.schema import to_parsing_canonical_form
 from adfeast.contract import event_rules
 from adfeast.contract.event_bytes import RecordReader
 from adfeast.contract.event_rules import Rules
+from adfeast.contract.event_values import PYTHON_TYPES, TIMESTAMP, check_value
 from adfeast.errors import DefinitionError, InvalidEvent
 
 EVENT_ID, EVENT_TIME = "event_id", "event_timestamp"
@@ -34,19 +33,7 @@ MAX_TIME_MS = Rules.max_time_ms
 MARKER = b"\xc3\x01"
 FINGERPRINT_BYTES = 8
 _HEADER = len(MARKER) + FINGERPRINT_BYTES
-TIMESTAMP = "timestamp-millis"
-COLUMN_TYPES: dict[str, tuple[type, ...]] = {  # that a definition may declare
-    "string": (str,),
-    "int": (int,),
-    "long": (int,),
-    "float": (float, int),
-    "double": (float, int),
-    "boolean": (bool,),
-}
-_PYTHON = COLUMN_TYPES | {"bytes": (bytes,)}  # and what snapshots hold
-_BOUNDS = {"int": 1 << 31, "long": 1 << 63}
 HERE, APPENDED = "this server's clock", "the time at which Kafka took it"
-_FLOATS = {"float": struct.Struct("<f"), "double": struct.Struct("<d")}
 
 
 def fingerprint(schema: Mapping[str, Any]) -> bytes:
@@ -82,14 +69,14 @@ def column_types(schema: Mapping[str, Any]) -> dict[str, str]:
     """
 
     def kind(name: str, avro: Any) -> str:
-        if isinstance(avro, str) and avro in _PYTHON:
+        if isinstance(avro, str) and avro in PYTHON_TYPES:
             return avro
         if isinstance(avro, dict) and avro.get("logicalType") == TIMESTAMP:
             return TIMESTAMP
         if isinstance(avro, dict) and avro.get("type") == "array" and avro.get("items") == "string":
             return "array<string>"
         raise DefinitionError(
-            f"column {name!r} of schema {schema.get('name')!r} has type {avro}; events know {', '.join(_PYTHON)}, "
+            f"column {name!r} of schema {schema.get('name')!r} has type {avro}; events know {', '.join(PYTHON_TYPES)}, "
             f"{TIMESTAMP} and arrays of strings"
         )
 
@@ -105,7 +92,11 @@ def column_defaults(schema: Mapping[str, Any]) -> dict[str, Any]:
 def _default(kind: str, value: Any) -> Any:
     if kind == "bytes" and isinstance(value, str):
         return value.encode("latin-1")  # how Avro writes bytes in JSON
-    return float(value) if kind in _FLOATS and isinstance(value, int) and not isinstance(value, bool) else value
+    return (
+        float(value)
+        if kind in ("float", "double") and isinstance(value, int) and not isinstance(value, bool)
+        else value
+    )
 
 
 def check_defaults(topic: str, schema: Mapping[str, Any]) -> None:
@@ -145,30 +136,10 @@ class _Form:
 
     def check(self, name: str, value: Any) -> None:
         """Raises: InvalidEvent: the value is none that the column may have."""
-        kind = self.kinds[name]
-        if kind == "array<string>":
-            if not isinstance(value, list) or any(not isinstance(v, str) for v in value):
-                raise self._refuse(name, event_rules.TYPE, f"must be a list of strings, got {value!r}")
-            for text in value:
-                self._utf8(name, text)
-            return
-        plain = "long" if kind == TIMESTAMP else kind
-        kinds: Any = _PYTHON[plain]
-        if not isinstance(value, kinds) or (isinstance(value, bool) and kind != "boolean"):
-            raise self._refuse(name, event_rules.TYPE, f"must be {plain}, got {value!r} ({type(value).__name__})")
-        if plain in _BOUNDS and not -_BOUNDS[plain] <= value < _BOUNDS[plain]:
-            raise self._refuse(name, event_rules.RANGE, f"must fit {plain}, got {value!r}")
-        if plain in _FLOATS:
-            self._check_float(name, plain, value)
-        if kind == TIMESTAMP and not 0 < value < self._rules.max_time_ms:
-            raise self._refuse(
-                name,
-                event_rules.TIME,
-                f"must be milliseconds since 1970 and before the year 10000, got {value!r}"
-                + (f"; if these are microseconds, send {value // 1000}" if value > 0 else ""),
-            )
-        if kind == "string":
-            self._check_text(name, value)
+        try:
+            check_value(name, self.kinds[name], value, self._rules, optional=name in self.defaults)
+        except InvalidEvent as error:
+            raise self._refuse(name, error.rule, str(error)) from error
 
     def check_moment(self, event: Mapping[str, Any], at_ms: int | None, clock: str) -> None:
         """Raises: InvalidEvent: the event's time lies too far from `at_ms`."""
@@ -176,34 +147,6 @@ class _Form:
             broken = self._rules.out_of_time(event[EVENT_TIME], at_ms, clock)
             if broken:
                 raise self._refuse(EVENT_TIME, *broken)
-
-    def _check_float(self, name: str, plain: str, value: float) -> None:
-        try:
-            finite = math.isfinite(value)
-            _FLOATS[plain].pack(float(value))
-        except OverflowError as error:
-            raise self._refuse(name, event_rules.RANGE, f"must fit {plain}, got {value!r}") from error
-        if not finite:
-            raise self._refuse(
-                name, event_rules.FINITE, f"must be a finite number, got {value!r}: sums would keep it; leave it out"
-            )
-
-    def _check_text(self, name: str, value: str) -> None:
-        size = len(self._utf8(name, value))
-        if not name.endswith("_id"):
-            return
-        # An id that may be left out is empty when it is.
-        least, most = 0 if name in self.defaults else 1, self._rules.max_id_bytes
-        if not least <= size <= most:
-            raise self._refuse(name, event_rules.ID, f"must have {least} to {most} bytes, got {size}")
-        if "\0" in value:
-            raise self._refuse(name, event_rules.ID, f"must have no zero byte, got {value!r}")
-
-    def _utf8(self, name: str, value: str) -> bytes:
-        try:
-            return value.encode()
-        except UnicodeEncodeError as error:
-            raise self._refuse(name, event_rules.TEXT, f"must be Unicode text, got {value!r}") from error
 
     def write(self, whole: dict[str, Any]) -> bytes:
         out = io.BytesIO()

@@ -13,7 +13,8 @@ from typing import Any
 from feast import FileSource, KafkaSource
 from feast.data_format import AvroFormat
 
-from adfeast.contract.events import COLUMN_TYPES, EVENT_ID, EVENT_TIME
+from adfeast.contract.event_values import COLUMN_TYPES
+from adfeast.contract.events import EVENT_ID, EVENT_TIME
 from adfeast.errors import DefinitionError
 from adfeast.settings import Settings, load_settings
 

@@ -16,10 +16,13 @@ import psutil
 import pytest
 import redis
 from click.testing import CliRunner, Result
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME as APPENDED
+from confluent_kafka import Producer
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from adfeast.contract.model_names import OUTPUT
 from adfeast.contract.signature import TENSORS, Input, Signature
-from adfeast.contract.topics import Topic
+from adfeast.contract.topics import APPEND_TIME, Topic
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings, load_settings
 from cli.main import main
@@ -60,6 +63,31 @@ def test_committed_offsets_can_be_asked_for_before_the_group_has_a_coordinator(t
         code = "import sys; from streaming.kafka_admin import *; print(committed_offsets(sys.argv[1], 'g', ['fresh']))"
         asked = subprocess.run([sys.executable, "-c", code, bootstrap], capture_output=True, text=True, check=False)
         assert (asked.returncode, asked.stdout) == (0, "{('fresh', 0): 0, ('fresh', 1): 0}\n"), asked.stderr
+
+
+def test_a_topic_that_exists_is_stamped_by_the_broker_from_now_on(tmp_path: Path) -> None:
+    def append_times(bootstrap: str) -> list[bool]:
+        kinds: list[bool] = []
+        producer = Producer({"bootstrap.servers": bootstrap})
+        for topic in ("older", "newer"):
+            # Kafka's own time, however wrong the producer's is.
+            producer.produce(
+                topic, b"x", timestamp=1, on_delivery=lambda _, m: kinds.append(m.timestamp()[0] == APPENDED)
+            )
+        assert producer.flush(10) == 0
+        return kinds
+
+    with Platform(tmp_path / "home", parts=["kafka"]) as platform:
+        bootstrap = platform.settings.kafka_bootstrap
+        ensure_topics(bootstrap, {"older": Topic(2, {"retention.ms": "1000000"}), "newer": Topic(2, dict(APPEND_TIME))})
+        assert sorted(append_times(bootstrap)) == [False, True]
+        for _ in range(2):
+            assert ensure_topics(bootstrap, {name: Topic(2, dict(APPEND_TIME)) for name in ("older", "newer")}) == []
+        assert append_times(bootstrap) == [True, True]
+        resource = ConfigResource(ConfigResourceType.TOPIC, "older")
+        with admin(bootstrap) as client:
+            kept = client.describe_configs([resource], config_filter="all")["topic"]["older"]
+        assert kept["retention.ms"]["value"] == "1000000"
 
 
 def test_every_part_is_ready(platform: Platform) -> None:

@@ -14,6 +14,7 @@ from adfeast.clock import to_ms
 from adfeast.contract.definitions import Definitions
 from adfeast.contract.events import CLICKS, EVENT_ID, EVENT_TIME, IMPRESSIONS, EventCodec
 from adfeast.contract.signature import USER
+from adfeast.fleet import servers
 from adfeast.settings import Settings
 from infra.local.platform.platform import Platform
 from serving.proto import adfeast_pb2 as pb
@@ -70,11 +71,14 @@ def test_an_event_without_a_time_gets_the_servers(stub: Any, definitions: Defini
 
 def test_a_bad_event_refuses_the_whole_call(stub: Any, definitions: Definitions, settings: Settings) -> None:
     reading, marker = Topic(settings, CLICKS), uuid.uuid4().hex
-    good = event(definitions, CLICKS, "good")
+    good, now_ms = event(definitions, CLICKS, "good"), time.time_ns() // 1_000_000
     for changes, part in (
         ({EVENT_ID: pb.Value(text="")}, f"{EVENT_ID} must have 1 to 256 bytes"),
         ({EVENT_ID: pb.Value(integer=3)}, f"{EVENT_ID} must be string, got 3"),
         ({EVENT_ID: pb.Value()}, f"{EVENT_ID} has no value"),
+        ({EVENT_ID: pb.Value(text="x" * 400)}, f"{EVENT_ID} must have 1 to 256 bytes, got 400"),
+        ({EVENT_TIME: pb.Value(integer=now_ms + 3_600_000)}, "s ahead of this server's clock, 30 s are allowed"),
+        ({EVENT_TIME: pb.Value(integer=now_ms * 1000)}, "microseconds"),
         ({"colour": pb.Value(text="red")}, "colour is not a column"),
     ):
         bad = event(definitions, CLICKS, "bad", **changes)
@@ -83,6 +87,7 @@ def test_a_bad_event_refuses_the_whole_call(stub: Any, definitions: Definitions,
         assert text.startswith("events[2]: ")
         assert part in text
     assert refusal(stub.LogClick, pb.LogEventsRequest())[0] == CODES.INVALID_ARGUMENT
+    wait_for(lambda: max((r.refused for r in servers(settings, time.time_ns() // 1_000_000)), default=0) >= 7)
     stub.LogClick(pb.LogEventsRequest(events=[event(definitions, CLICKS, marker)]))
     (first,) = reading.read(1)
     assert EventCodec(CLICKS, definitions.events[CLICKS]).decode(first.value())[EVENT_ID] == marker

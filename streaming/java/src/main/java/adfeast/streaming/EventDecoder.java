@@ -174,15 +174,19 @@ final class EventDecoder implements Serializable {
         String name = written.names[column];
         Object value;
         try {
+            if (written.least[column] >= 0 && written.types[column].equals("string")) {
+                byte[] id = bytes(in);
+                value = string(id);
+                rules.checkId(written.least[column], id);
+                return value;
+            }
             value = value(in, written.types[column]);
         } catch (BufferUnderflowException cut) {
             throw new InvalidEvent("record", "the bytes end within " + name);
         } catch (InvalidEvent bad) {
             throw new InvalidEvent(bad.rule(), name + " " + bad.getMessage());
         }
-        if (written.least[column] >= 0 && value instanceof StringData id) {
-            rules.checkId(name, written.least[column], id.toBytes());
-        } else if (value instanceof TimestampData when) {
+        if (value instanceof TimestampData when) {
             rules.checkTime(name, when.getMillisecond());
             if (name.equals(rules.time())) {
                 rules.checkMoment(when.getMillisecond(), at);
@@ -233,12 +237,21 @@ final class EventDecoder implements Serializable {
     }
 
     private static StringData string(byte[] utf8) throws InvalidEvent {
+        for (byte each : utf8) {
+            if (each < 0) { // not ASCII, which needs no proof
+                prove(utf8);
+                break;
+            }
+        }
+        return StringData.fromBytes(utf8);
+    }
+
+    private static void prove(byte[] utf8) throws InvalidEvent {
         try {
             StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(utf8));
         } catch (CharacterCodingException bad) {
             throw new InvalidEvent("text", "is not UTF-8");
         }
-        return StringData.fromBytes(utf8);
     }
 
     private static byte[] bytes(ByteBuffer in) throws InvalidEvent {

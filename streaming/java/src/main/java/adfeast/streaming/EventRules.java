@@ -57,14 +57,13 @@ record EventRules(String time, int maxIdBytes, long maxTimeMs, long aheadMs, lon
         }
     }
 
-    void checkId(String column, int least, byte[] utf8) throws InvalidEvent {
+    void checkId(int least, byte[] utf8) throws InvalidEvent {
         if (utf8.length < least || utf8.length > maxIdBytes) {
-            throw new InvalidEvent(
-                    "id", column + " must have " + least + " to " + maxIdBytes + " bytes, got " + utf8.length);
+            throw new InvalidEvent("id", "must have " + least + " to " + maxIdBytes + " bytes, got " + utf8.length);
         }
         for (byte each : utf8) {
             if (each == 0) {
-                throw new InvalidEvent("id", column + " must have no zero byte");
+                throw new InvalidEvent("id", "must have no zero byte");
             }
         }
     }
