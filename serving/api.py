@@ -6,9 +6,7 @@ from collections.abc import Callable
 
 from adfeast.contract.events import CLICKS, IMPRESSIONS
 from adfeast.fleet import Report
-from serving.errors import InvalidRequest
 from serving.live import Live
-from serving.metrics import ServerMetrics
 from serving.predict.events import EventLogs
 from serving.predict.predictor import Predictor
 from serving.proto import adfeast_pb2 as pb
@@ -21,36 +19,21 @@ class Prediction(pb_grpc.PredictionServicer):
     """See adfeast.proto."""
 
     def __init__(
-        self,
-        predictor: Predictor,
-        events: EventLogs,
-        report: Callable[[], Report],
-        live: Callable[[], Live],
-        metrics: ServerMetrics,
+        self, predictor: Predictor, events: EventLogs, report: Callable[[], Report], live: Callable[[], Live]
     ) -> None:
         self._predictor, self._events, self._report, self._live = predictor, events, report, live
-        self._metrics = metrics
 
     async def Predict(self, request: pb.PredictRequest, _context: object) -> pb.PredictResponse:  # noqa: N802
         """See adfeast.proto."""
-        response = await self._predictor.predict(request)
-        self._metrics.answered(response)
-        return response
+        return await self._predictor.predict(request)
 
     async def LogImpression(self, request: pb.LogEventsRequest, _context: object) -> pb.LogEventsResponse:  # noqa: N802
         """See adfeast.proto."""
-        return await self._log(IMPRESSIONS, request)
+        return pb.LogEventsResponse(accepted=await self._events.of(IMPRESSIONS).accept(request))
 
     async def LogClick(self, request: pb.LogEventsRequest, _context: object) -> pb.LogEventsResponse:  # noqa: N802
         """See adfeast.proto."""
-        return await self._log(CLICKS, request)
-
-    async def _log(self, topic: str, request: pb.LogEventsRequest) -> pb.LogEventsResponse:
-        try:
-            return pb.LogEventsResponse(accepted=await self._events.of(topic).accept(request))
-        except InvalidRequest as error:
-            self._metrics.refused(topic, error)
-            raise
+        return pb.LogEventsResponse(accepted=await self._events.of(CLICKS).accept(request))
 
     async def Status(self, _request: pb.StatusRequest, _context: object) -> pb.StatusResponse:  # noqa: N802
         """See adfeast.proto."""

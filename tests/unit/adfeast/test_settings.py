@@ -24,7 +24,15 @@ def test_the_lake_may_be_a_bucket(file):
 
 
 @pytest.mark.parametrize(
-    ("text", "named"), [("redis_prot: 1", "redis_prot"), ("redis_port: six", "redis_port"), ("a: [", "YAML")]
+    ("text", "named"),
+    [
+        ("redis_prot: 1", "redis_prot"),
+        ("redis_port: six", "redis_port"),
+        ("a: [", "YAML"),
+        ("replay_speed: 0", "replay_speed"),
+        ("replay_speed: .inf", "replay_speed"),
+        ("metrics_port: 70000", "metrics_port"),
+    ],
 )
 def test_a_wrong_setting_is_named_with_the_file(file, text, named):
     file.write_text(text)
