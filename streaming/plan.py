@@ -25,6 +25,7 @@ from adfeast.contract.events import (
     fingerprint,
 )
 from adfeast.contract.freshness import WATERMARK_DELAY_MS
+from adfeast.contract.rows import SQL_TYPES, Layout, known_layouts, record_layouts
 from adfeast.contract.topics import dead_letter_topic, features_topic, late_topic, topics
 from adfeast.errors import DefinitionError
 from adfeast.settings import ROOT, Settings
@@ -34,7 +35,6 @@ FEATURES, ARCHIVE = "features", "archive"
 # Longer than a reader takes to its first message after a restart: until then its partitions count as idle and others
 # make late what stands in them. Values do not wait for it, only expiries beside a silent partition do.
 IDLE_TIMEOUT_MS = 30_000
-SQL_TYPES = {"int64": "BIGINT", "float64": "DOUBLE", "float32": "DOUBLE"}
 FUNCTIONS = ("count", "sum", "session_count")
 
 
@@ -52,23 +52,29 @@ def make_plan(
     features_checkpoint_ms: int = 2_000,
     archive_checkpoint_ms: int = 5_000,
     parallelism: int = 1,
+    emit_ms: int = 0,
 ) -> Plan:
-    """The plan of the jobs `features` and `archive`; the schemas of the definitions are recorded, as they may be used.
+    """The plan of the jobs `features` and `archive`; the schemas and layouts that they may use are recorded.
 
     Args:
         watermark_delay_ms: how far an event may come behind the newest one of its partition and still count.
         idle_timeout_ms: after so long without a message (wall clock) a partition no longer holds the watermark back.
+        emit_ms: the values of a key are written at most once in so much event time; 0: whenever one changes.
 
     Raises:
         DefinitionError: a stream view has a feature without aggregation, or one the jobs cannot make; or the schema of
             a topic has changed in a way that it cannot.
     """
     views = stream_views(definitions)
+    planned = [_view(view, definitions.project) for view in views]
     event_schemas.record(settings, definitions)
+    record_layouts(settings, views)
     events = [
         _event(topic, schema, event_schemas.known(settings, topic))
         for topic, schema in sorted(event_schemas.schemas(definitions).items())
     ]
+    made = topics(definitions)
+    partitions = [made[features_topic(definitions.project, view.name)].partitions for view in views]
     plan: Plan = {
         "kafka": settings.kafka_bootstrap,
         "flink_rest": settings.flink_rest,
@@ -76,14 +82,18 @@ def make_plan(
         "watermark_delay_ms": watermark_delay_ms,
         "idle_timeout_ms": idle_timeout_ms,
         "parallelism": parallelism,
+        "emit_ms": emit_ms,
+        # So many that no subtask and no partition of a feature topic is without one.
+        "watermark_keys": 8 * max([parallelism, *partitions]),
         "checkpoints": f"file://{settings.local}/state/streaming",
         "function_jar": f"file://{ROOT}/.local/jars/function/adfeast-function.jar",
         "envelope": {"id": EVENT_ID, "time": EVENT_TIME},
-        "views": [_view(view) for view in views],
+        "views": planned,
         "events": events,
-        "topics": {name: asdict(topic) for name, topic in topics(definitions).items()},
+        "topics": {name: asdict(topic) for name, topic in made.items()},
         "lake": {e["topic"]: settings.lake_path("events", e["topic"]) for e in events}
-        | {features_topic(v.name): v.table for v in views},
+        | {p["output"]: v.table for p, v in zip(planned, views, strict=True)},
+        "layouts": {p["output"]: _layouts(settings, p["name"]) for p in planned},
         "jobs": {ARCHIVE: {"checkpoint_ms": archive_checkpoint_ms}},
     }
     if views:
@@ -99,10 +109,11 @@ def _digest(plan: Plan, job: str) -> str:
     if job == FEATURES:
         # A topic that no view reads is no matter of this job, whose state would be built anew for it.
         read = read_topics(plan)
-        parts = [plan[p] for p in ("kafka", "watermark_delay_ms", "idle_timeout_ms", "parallelism", "views")]
+        own = "kafka", "watermark_delay_ms", "idle_timeout_ms", "parallelism", "emit_ms", "watermark_keys", "views"
+        parts = [plan[p] for p in own]
         parts.append([e for e in plan["events"] if e["topic"] in read])
     else:
-        parts = [plan[p] for p in ("kafka", "parallelism", "views", "events", "lake")]
+        parts = [plan[p] for p in ("kafka", "parallelism", "views", "layouts", "events", "lake")]
     text = json.dumps([*parts, plan["jobs"][job]["checkpoint_ms"]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -117,7 +128,7 @@ def event_topics(plan: Plan) -> list[str]:
     return [e["topic"] for e in plan["events"]]
 
 
-def _view(view: View) -> Plan:
+def _view(view: View, project: str) -> Plan:
     aggregations = {a.feature: a for a in view.aggregations}
     amounts = sorted({a.column for a in view.aggregations if a.function == "sum"})
     spec = []
@@ -140,9 +151,17 @@ def _view(view: View) -> Plan:
         "features": [{"name": f.name, "type": SQL_TYPES[f.dtype]} for f in view.features],
         "amounts": amounts,
         "spec": "_".join(spec),
-        "output": features_topic(view.name),
-        "late": late_topic(view.name),
+        "layout": Layout.of(view).id.hex(),
+        "emit_from_ms": 0,  # nothing is written before the watermark has passed this time
+        "output": features_topic(project, view.name),
+        "late": late_topic(project, view.name),
     }
+
+
+def _layouts(settings: Settings, view: str) -> str:
+    """Every layout of a view's rows in the short form the Java decoder takes: `id=name:type,...;id=...`."""
+    known = sorted(known_layouts(settings, view), key=lambda layout: layout.id)
+    return ";".join(f"{k.id.hex()}={','.join(f'{name}:{kind}' for name, kind, _ in k.columns)}" for k in known)
 
 
 def _event(topic: str, schema: Mapping[str, Any], known: Sequence[Mapping[str, Any]]) -> Plan:

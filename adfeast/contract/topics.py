@@ -26,14 +26,14 @@ class Topic:
 DEAD_LETTERS = Topic(1, {"max.message.bytes": str(DEAD_LETTER_BYTES)})
 
 
-def features_topic(view: str) -> str:
-    """Where the values of a stream view go."""
-    return f"features.{view}"
+def features_topic(project: str, view: str) -> str:
+    """Where the values of a stream view go, as rows of adfeast.contract.rows."""
+    return f"features.{project}.{view}"
 
 
-def late_topic(view: str) -> str:
+def late_topic(project: str, view: str) -> str:
     """Where the events go that came behind the watermark of a stream view."""
-    return f"late.{view}"
+    return f"late.{project}.{view}"
 
 
 def dead_letter_topic(topic: str) -> str:
@@ -55,6 +55,6 @@ def topics(definitions: Definitions) -> dict[str, Topic]:
     for topic in definitions.events:
         found |= {topic: Topic(EVENT_PARTITIONS), dead_letter_topic(topic): DEAD_LETTERS}
     for view in (v.name for v in definitions.views.values() if v.kind == "stream"):
-        values = features_topic(view)
-        found |= {values: Topic(1), late_topic(view): Topic(1), dead_letter_topic(values): DEAD_LETTERS}
+        values, late = features_topic(definitions.project, view), late_topic(definitions.project, view)
+        found |= {values: Topic(1), late: Topic(1), dead_letter_topic(values): DEAD_LETTERS}
     return found

@@ -14,6 +14,8 @@ from functools import lru_cache
 
 import mmh3
 
+from adfeast.contract.definitions import Definitions
+
 _STRING = 2  # Feast's ValueType.STRING
 
 
@@ -79,3 +81,22 @@ def dynamodb_table(project: str, view: str) -> str:
 def dynamodb_id(join_key: str, value: str) -> str:
     """Partition key of an entity's row."""
     return mmh3.hash_bytes(entity_key(join_key, value)).hex()
+
+
+def redis_layout_watermark_field(view: str, layout: str, way: int) -> bytes:
+    """Field of the watermark that rows of one layout (hex digits) brought by one way: how far their job is."""
+    return b"%s@%s:%d" % (view.encode(), layout.encode(), way)
+
+
+def redis_lifetimes(definitions: Definitions) -> dict[str, int]:
+    """Join key to the seconds in which a hash of its entities, once written, must not go: no value is served longer."""
+    views = [v for v in definitions.views.values() if v.tier == "redis"]
+    return {v.join_key: max(w.max_age_s for w in views if w.join_key == v.join_key) for v in views}
+
+
+def redis_life(keep_s: int) -> tuple[int, int]:
+    """The least seconds that a hash may still have when a row was written, and those it is given when it has less.
+
+    They lie apart, so that few of its rows have to set how long it lives.
+    """
+    return keep_s + keep_s // 8 + 1, keep_s + keep_s // 4 + 1
