@@ -59,7 +59,7 @@ def test_what_is_no_longer_defined_stays_where_it_is_stored() -> None:
     assert compare(BASE, without_view(BASE, "profile"), []).kept == ("DynamoDB table p.profile",)
     assert compare(BASE, without_view(BASE, "activity"), []).kept == (
         "Redis fields of activity: seen_5m",
-        "Kafka topic features.activity",
+        "Kafka topic features.p.activity",
     )
 
 
