@@ -8,9 +8,7 @@ from grpc.aio import ServicerContext
 
 from adfeast.contract.events import CLICKS, IMPRESSIONS
 from adfeast.fleet import Report
-from serving.errors import InvalidRequest
 from serving.live import Live
-from serving.metrics import ServerMetrics
 from serving.predict.events import EventLogs
 from serving.predict.predictor import Predictor
 from serving.predict.refusals import caller_of
@@ -24,21 +22,13 @@ class Prediction(pb_grpc.PredictionServicer):
     """See adfeast.proto."""
 
     def __init__(
-        self,
-        predictor: Predictor,
-        events: EventLogs,
-        report: Callable[[], Report],
-        live: Callable[[], Live],
-        metrics: ServerMetrics,
+        self, predictor: Predictor, events: EventLogs, report: Callable[[], Report], live: Callable[[], Live]
     ) -> None:
         self._predictor, self._events, self._report, self._live = predictor, events, report, live
-        self._metrics = metrics
 
     async def Predict(self, request: pb.PredictRequest, _context: object) -> pb.PredictResponse:  # noqa: N802
         """See adfeast.proto."""
-        response = await self._predictor.predict(request)
-        self._metrics.answered(response)
-        return response
+        return await self._predictor.predict(request)
 
     async def LogImpression(self, request: pb.LogEventsRequest, context: ServicerContext) -> pb.LogEventsResponse:  # noqa: N802
         """See adfeast.proto."""
@@ -65,8 +55,4 @@ class Prediction(pb_grpc.PredictionServicer):
 
     async def _log(self, topic: str, request: pb.LogEventsRequest, context: ServicerContext) -> pb.LogEventsResponse:
         caller = caller_of(context.peer())
-        try:
-            return pb.LogEventsResponse(accepted=await self._events.of(topic).accept(request, caller))
-        except InvalidRequest as error:
-            self._metrics.refused(topic, error)
-            raise
+        return pb.LogEventsResponse(accepted=await self._events.of(topic).accept(request, caller))

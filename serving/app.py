@@ -32,7 +32,7 @@ from serving.features.reader import Tiers
 from serving.features.redis import RedisTier
 from serving.follower import Follower
 from serving.live import Live
-from serving.metrics import ServerMetrics
+from serving.metrics import CountedPrediction, ServerMetrics
 from serving.model.pointer import ModelPointer
 from serving.model.scorer import Scorer
 from serving.predict.events import EventLogs
@@ -73,7 +73,9 @@ class PredictionServer:
         predictor = Predictor(lambda: self._follower.live, Scorer(self._triton), self._publisher, snapshot_first=first)
         self._events = EventLogs(settings, self._event_producer, clock)
         self._metrics = ServerMetrics(lambda: self._follower.live, self._tiers.watermarks, clock)
-        self.servicer = Prediction(predictor, self._events, self.report, lambda: self._follower.live, self._metrics)
+        self.servicer = CountedPrediction(
+            Prediction(predictor, self._events, self.report, lambda: self._follower.live), self._metrics
+        )
         self._background: list[asyncio.Task[None]] = []
 
     def report(self) -> fleet.Report:

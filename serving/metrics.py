@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 from prometheus_client.metrics_core import Metric as Family
 
@@ -12,9 +13,12 @@ from adfeast import metrics
 from adfeast.clock import Clock
 from adfeast.contract.events import CLICKS, IMPRESSIONS
 from adfeast.errors import InvalidEvent
+from serving.api import Prediction
+from serving.errors import InvalidRequest
 from serving.features.freshness import Watermarks
 from serving.live import Live
 from serving.proto import adfeast_pb2 as pb
+from serving.proto import adfeast_pb2_grpc as pb_grpc
 
 AHEAD = "ahead"  # the rule that an event breaks whose sender has a fast clock
 
@@ -50,3 +54,35 @@ class ServerMetrics:
         yield metrics.STALE_ANSWERS.family({(v,): self._stale[v] for v in {*views, *self._stale.copy()}})
         ahead = {(topic, AHEAD): 0 for topic in (IMPRESSIONS, CLICKS)}
         yield metrics.REFUSED_EVENTS.family(ahead | self._refused.copy())
+
+
+class CountedPrediction(pb_grpc.PredictionServicer):
+    """The service, with what it answers and refuses counted."""
+
+    def __init__(self, service: Prediction, metrics: ServerMetrics) -> None:
+        self._service, self._metrics = service, metrics
+
+    async def Predict(self, request: pb.PredictRequest, context: Any) -> pb.PredictResponse:  # noqa: N802
+        """See adfeast.proto."""
+        response = await self._service.Predict(request, context)
+        self._metrics.answered(response)
+        return response
+
+    async def LogImpression(self, request: pb.LogEventsRequest, context: Any) -> pb.LogEventsResponse:  # noqa: N802
+        """See adfeast.proto."""
+        return await self._log(IMPRESSIONS, self._service.LogImpression(request, context))
+
+    async def LogClick(self, request: pb.LogEventsRequest, context: Any) -> pb.LogEventsResponse:  # noqa: N802
+        """See adfeast.proto."""
+        return await self._log(CLICKS, self._service.LogClick(request, context))
+
+    async def Status(self, request: pb.StatusRequest, context: Any) -> pb.StatusResponse:  # noqa: N802
+        """See adfeast.proto."""
+        return await self._service.Status(request, context)
+
+    async def _log(self, topic: str, answer: Awaitable[pb.LogEventsResponse]) -> pb.LogEventsResponse:
+        try:
+            return await answer
+        except InvalidRequest as error:
+            self._metrics.refused(topic, error)
+            raise

@@ -92,3 +92,11 @@ def redis_lifetimes(definitions: Definitions) -> dict[str, int]:
     """Join key to the seconds in which a hash of its entities, once written, must not go: no value is served longer."""
     views = [v for v in definitions.views.values() if v.tier == "redis"]
     return {v.join_key: max(w.max_age_s for w in views if w.join_key == v.join_key) for v in views}
+
+
+def redis_life(keep_s: int) -> tuple[int, int]:
+    """The least seconds that a hash may still have when a row was written, and those it is given when it has less.
+
+    They lie apart, so that few of its rows have to set how long it lives.
+    """
+    return keep_s + keep_s // 8 + 1, keep_s + keep_s // 4 + 1

@@ -97,13 +97,13 @@ def stream(settings: Settings, clock: Clock, definitions: Definitions, running: 
     for reader, topics in found.behind.items():
         behind = sum(topics.values())
         yield Check(f"lag of {reader}", behind <= MOST_BEHIND, f"{behind} messages behind")
-    yield from (view(v, running) for v in read_health(plan, definitions, settings, found.behind, clock.now_ms()))
     if "reconciler" in running:
         age_s, problem = _age_s(last_pass(settings.local)), ""
         if math.isfinite(age_s):
             problem = last_pass(settings.local).read_text()
         said = f"{problem.splitlines()[0]} (adfeast logs reconciler)" if problem else f"last pass {age_s:.0f} s ago"
         yield Check("reconciler", not problem and age_s <= OLDEST_PASS_S, said)
+    yield from (view(v, running) for v in read_health(plan, definitions, settings, found.behind, clock.now_ms()))
 
 
 def view(found: ViewHealth, running: Collection[str]) -> Check:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from adfeast.contract.definitions import View
 from adfeast.contract.rows import CODES, Layout
-from adfeast.feast_ext.online_layout import entity_key, redis_field, redis_time_field
+from adfeast.feast_ext.online_layout import entity_key, redis_field, redis_life, redis_time_field
 from streaming.redis_writer.values import ENCODERS, bulk, times
 
 # Rows of a former layout this near to the watermark of today's may be doubles of what its job writes.
@@ -68,8 +68,7 @@ class RowLayout:
         self._columns = [(place, ENCODERS[kinds[name]]) for place, name, _ in taken]
         fields = [redis_time_field(view.name), *(redis_field(view.name, name) for _, name, _ in taken)]
         self._width = len(fields)
-        # A hash lives an eighth to a quarter longer, so that few of its rows have to set how long.
-        lives = [b"%d" % (keep_s + keep_s // part + 1) for part in (8, 4)]
+        lives = [b"%d" % seconds for seconds in redis_life(keep_s)]
         self._constant = b"".join(map(bulk, [*lives, b"%d" % len(fields), *fields]))
         self._key = entity_key(layout.join_key, "")[:-4]
         self._project = project.encode()

@@ -17,8 +17,10 @@ from streaming.redis_writer.values import bulk
 
 # Rows that one call of the script writes: half of a call's price is the call. A server with slots gets them one by one.
 TOGETHER = 64
+# Calls that are sent before their answers are read, so that a slow server answers in time.
+CALLS = 32
 SYNC_MS = 5_000
-ASKED = 3  # commands of one question
+ASKED = 4  # commands of one question
 
 # KEYS: hashes. ARGV: the least seconds to live and those that are set then, the number of fields, the fields, the row
 # time's first; for each hash the newest stored time (ms) that gives way, and the values.
@@ -84,6 +86,7 @@ class RedisStore:
         self._write = self._advance = b""
         self._heard: list[Any] = []
         self._expected = 0  # answers on the connection to ask by
+        self._copies = 0  # replicas that must have what is safe: one, if there is one
 
     def connect(self) -> None:
         """Makes new connections; what was asked on the former ones is forgotten.
@@ -94,6 +97,7 @@ class RedisStore:
         self.close()
         self._heard, self._expected = [], 0
         self._rows, self._asking = Connection(*self._address), Connection(*self._address)
+        self._copies = min(1, self._asking.replicas)
         if self._rows.run_id != self._asking.run_id:
             raise redis.ConnectionError(f"two servers answer at {self._address[0]}:{self._address[1]}")
         self._write, self._advance = (self._load(script) for script in (WRITE_IF_NEWER, ADVANCE))
@@ -127,7 +131,10 @@ class RedisStore:
         """
         pieces = [(r, range(i, min(i + TOGETHER, len(r.keys)))) for r in rows for i in range(0, len(r.keys), TOGETHER)]
         older, bad = 0, []
-        for (r, piece), answer in zip(pieces, self._call([self._command(*p) for p in pieces]), strict=True):
+        answers = []
+        for i in range(0, len(pieces), CALLS):
+            answers += self._call([self._command(*p) for p in pieces[i : i + CALLS]])
+        for (r, piece), answer in zip(pieces, answers, strict=True):
             if isinstance(answer, int):
                 older += answer
                 continue
@@ -160,11 +167,11 @@ class RedisStore:
         """Asks whether everything written until now outlives the death of the server; see `told`."""
         if self._asking is None:
             raise redis.ConnectionError("not connected")
-        replicas = b"%d" % min(1, self._asking.replicas)
         # The log and the replicas are in the order of the writes: with the probe everything before it is safe.
         self._asking.send(
-            command(b"SET", self._probe, b"", b"EX", b"60")
-            + command(b"WAIT", replicas, b"%d" % SYNC_MS)
+            command(b"INFO", b"replication")
+            + command(b"SET", self._probe, b"", b"EX", b"60")
+            + command(b"WAIT", b"%d" % self._copies, b"%d" % SYNC_MS)
             + command(b"WAITAOF", b"1", b"0", b"%d" % SYNC_MS)
         )
         self._expected += ASKED
@@ -182,11 +189,12 @@ class RedisStore:
         if len(self._heard) < self._expected:
             return Safety.ASKED
         # Of several questions the last one's answer, which is about all that was written before it.
-        put, copied, logged = self._heard[-ASKED:]
+        told, put, copied, logged = self._heard[-ASKED:]
         self._heard, self._expected = [], 0
+        wanted, self._copies = self._copies, 0 if b"connected_slaves:0" in told else 1
         if isinstance(put, hiredis.ReplyError):
             raise redis.ConnectionError(str(put))
-        if isinstance(copied, int) and copied < min(1, self._asking.replicas):
+        if isinstance(copied, int) and copied < wanted:
             return Safety.UNSAFE
         if isinstance(logged, hiredis.ReplyError):
             return Safety.UNKNOWN

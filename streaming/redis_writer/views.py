@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from adfeast.clock import Clock
 from adfeast.contract.definitions import Definitions
 from adfeast.contract.rows import known_layouts
 from adfeast.contract.topics import Topic, features_topic, topics
+from adfeast.errors import AdfeastError
 from adfeast.feast_ext.online_layout import redis_lifetimes
 from adfeast.settings import Settings
 from streaming.redis_writer.layout import Progress, RowLayout
 
+log = logging.getLogger(__name__)
 RELOAD_MS = 2_000
+# Known rows may be in the layout of today again, or their view may be another in what makes no layout.
+FORMER_MS, REFRESH_MS = 5_000, 60_000
 # New layouts asked for at once in that time: garbage must not have the registry read for each of its rows.
 ASKED = 10
 
@@ -47,15 +54,25 @@ class KnownViews:
         A job writes a layout only after it was recorded, so one that was asked for once is not asked for again soon.
         """
         found = self._layouts.get(topic, {}).get(head)
-        if found is None:
-            now = self._clock.now_ms()
-            if now - self._loaded_ms >= RELOAD_MS:
+        age = self._clock.now_ms() - self._loaded_ms
+        if found is not None and age < (REFRESH_MS if found.current else FORMER_MS):
+            return found
+        if found is not None:
+            self._refresh()
+        else:
+            if age >= RELOAD_MS:
                 self._asked = set()
             if not self._asked or ((topic, head) not in self._asked and len(self._asked) < ASKED):
                 self._asked.add((topic, head))
                 self.reload()
-                found = self._layouts.get(topic, {}).get(head)
-        return found
+        return self._layouts.get(topic, {}).get(head)
+
+    def _refresh(self) -> None:
+        try:
+            self.reload()
+        except (AdfeastError, SQLAlchemyError) as error:
+            self._loaded_ms = self._clock.now_ms()
+            log.warning("the definitions were not read again; those that are known go on: %s", error)
 
     def reload(self) -> None:
         """Reads definitions and layouts; what the rows have said of themselves is kept."""

@@ -143,7 +143,7 @@ def test_the_figures_are_shown_as_metrics_beside_whatever_the_process_does(
             assert time.monotonic() < until, "the figures were not taken"
             time.sleep(0.1)
         assert 5 <= shown(WATERMARK_AGE)[(view["name"],)] < 120
-        assert shown(JOB_RUNNING) == {(job,): 0 for job in plan["jobs"]}
+        assert shown(JOB_RUNNING) == {(job["name"],): 0 for job in plan["jobs"].values()}
         assert shown(LATE)[(view["name"],)] == counted(settings.kafka_bootstrap, [view["late"]], 0)[view["late"]].ever
         with pytest.raises(SettingsError, match=f"metrics_port={port}: .*; 0 shows no metrics"):
             show_streams(own, SystemClock(), stop)

@@ -18,7 +18,7 @@ import redis
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from feast.protos.feast.types.Value_pb2 import Value
 
-from adfeast.clock import SystemClock
+from adfeast.clock import Clock, ManualClock, SystemClock
 from adfeast.contract.definitions import Definitions
 from adfeast.contract.rows import Layout, record_layouts, watermark_key
 from adfeast.contract.topics import features_topic, topics
@@ -31,7 +31,9 @@ from adfeast.feast_ext.online_layout import (
 )
 from adfeast.settings import Settings
 from infra.local.platform.platform import Platform
-from streaming.kafka_admin import committed_offsets, end_offsets, ensure_topics
+from streaming.kafka_admin import Offsets, committed_offsets, end_offsets, ensure_topics
+from streaming.redis_writer.offsets import COMMIT_DELAY_MS
+from streaming.redis_writer.views import FORMER_MS
 from streaming.redis_writer.writer import RedisWriter, writer_group
 from tests.unit.streaming.jobs.test_sql import definitions
 
@@ -58,10 +60,10 @@ class Side:
         return features_topic(self.settings.project, VIEW.name)
 
     @contextmanager
-    def writing(self) -> Iterator[RedisWriter]:
+    def writing(self, clock: Clock | None = None) -> Iterator[RedisWriter]:
         """A writer in a thread of this process, as the supervisor would run it: it is started again when it fails."""
         stop = threading.Event()
-        writer = RedisWriter(self.settings, lambda: self.definitions, SystemClock())
+        writer = RedisWriter(self.settings, lambda: self.definitions, clock or SystemClock())
         running = threading.Thread(target=writer.run, args=(stop,))
         running.start()
         try:
@@ -83,11 +85,15 @@ class Side:
 
         def behind() -> dict[Any, Any]:
             wanted = [self.topic, *more]
-            at = committed_offsets(self.settings.kafka_bootstrap, writer_group(self.settings.project), wanted)
+            at = self.committed(*more)
             ends = end_offsets(self.settings.kafka_bootstrap, wanted)
             return {place: (at[place], end) for place, end in ends.items() if at[place] < end}
 
         eventually(lambda: not behind(), deadline_s)
+
+    def committed(self, *more: str) -> Offsets:
+        group = writer_group(self.settings.project)
+        return committed_offsets(self.settings.kafka_bootstrap, group, [self.topic, *more])
 
     def online(self, key: str) -> dict[str, float]:
         with redis.Redis(port=self.settings.redis_port) as client:
@@ -176,6 +182,20 @@ def test_rows_of_a_former_layout_are_written_and_of_one_that_is_new_at_once(side
         assert side.online("k") == {"spent": 2, "visit": 2}
         assert side.online("former") == {"spent": 3, "visit": 3}
     assert side.dead() == []
+
+
+def test_a_definition_that_comes_back_is_the_one_of_today(side: Side) -> None:
+    view = side.definitions.views[VIEW.name]
+    less = replace(view, features=view.features[:1])
+    clock = ManualClock(SystemClock().now_ms())
+    with side.writing(clock):
+        for definition, layout, ms in ((view, LAYOUT, 0), (less, Layout.of(less), 1), (view, LAYOUT, 2)):
+            side.definitions = replace(side.definitions, views={VIEW.name: definition})
+            record_layouts(side.settings, [definition])
+            clock.advance(FORMER_MS)
+            side.put((b"k", layout.encode(AT + ms, [ms] * len(layout.columns))))
+            side.wait()
+        assert side.online("k") == {"spent": 2, "visit": 2}
 
 
 def test_poison_is_kept_and_costs_no_time_of_kafka(side: Side) -> None:
@@ -297,7 +317,6 @@ def test_nothing_is_missing_when_valkey_is_killed_right_after_a_write(side: Side
 def test_what_a_crash_takes_from_the_log_is_written_again(side: Side, platform: Platform) -> None:
     """The machine dies: everything is gone that Valkey had not forced to the disk."""
     log = next(platform.home.data("valkey").rglob("*.incr.aof"))
-    group = writer_group(side.settings.project)
     with side.writing():
         for attempt in range(20):
             side.put((b"before-%d" % attempt, row(1, 1)))
@@ -307,7 +326,7 @@ def test_what_a_crash_takes_from_the_log_is_written_again(side: Side, platform: 
             eventually(partial(side.online, "after"))
             pid = next(s.pid for s in platform.status() if s.part.name == "valkey")
             os.kill(pid, signal.SIGSTOP)
-            if committed_offsets(side.settings.kafka_bootstrap, group, [side.topic]) == lost:
+            if side.committed() == lost:
                 break
             os.kill(pid, signal.SIGCONT)  # it was forced already
         else:
@@ -330,3 +349,44 @@ def test_redis_away_for_a_while_is_waited_for(side: Side, platform: Platform) ->
         side.wait()
         assert side.online("k") == {"spent": 2, "visit": 2}
     assert {m.value() for m in side.dead()} == {b"no row"}
+
+
+def test_a_redis_that_keeps_no_log_gets_time_instead(side: Side) -> None:
+    clock = ManualClock(SystemClock().now_ms())
+    with redis.Redis(port=side.settings.redis_port) as client, side.writing(clock):
+        client.config_set("appendonly", "no")
+        try:
+            side.put((b"k", row(1, 1)))
+            eventually(partial(side.online, "k"))
+            clock.advance(COMMIT_DELAY_MS - 1)
+            assert not any(side.committed().values())
+            clock.advance(COMMIT_DELAY_MS)
+            side.wait()
+        finally:
+            client.config_set("appendonly", "yes")
+            eventually(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
+
+
+def test_what_is_safe_lies_on_a_replica_too_if_there_is_one(side: Side, tmp_path: Path) -> None:
+    with (
+        Platform(tmp_path / "replica", parts=["valkey"]) as other,
+        redis.Redis(port=other.settings.redis_port) as replica,
+        redis.Redis(port=side.settings.redis_port) as primary,
+    ):
+        replica.replicaof("127.0.0.1", side.settings.redis_port)
+        eventually(lambda: primary.info("replication").get("slave0", {}).get("state") == "online")
+        (pid,) = (s.pid for s in other.status() if s.part.name == "valkey")
+        with side.writing():
+            side.put((b"k", row(1, 1)))
+            side.wait()
+            before = side.committed()
+            os.kill(pid, signal.SIGSTOP)
+            side.put((b"k", row(2, 2)))
+            eventually(lambda: side.online("k")["visit"] == 2)
+            primary.set("forced", "1")
+            assert primary.waitaof(1, 0, 10_000)[0] == 1
+            assert side.committed() == before
+            os.kill(pid, signal.SIGCONT)
+            side.wait()
+        replica.replicaof("NO", "ONE")
+        eventually(lambda: primary.info("replication")["connected_slaves"] == 0)

@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 import pytest
+import redis
 from confluent_kafka import Producer
 
 from adfeast.clock import ManualClock, SystemClock
@@ -22,6 +23,7 @@ from adfeast.contract.definitions import View
 from adfeast.contract.event_schemas import writing
 from adfeast.contract.events import EVENT_ID, EVENT_TIME, EventCodec
 from adfeast.contract.rows import Layout
+from adfeast.feast_ext.online_layout import redis_watermarks_key, view_watermark
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.feast_ext.store import apply, open_store
 from adfeast.watermarks import archived_until
@@ -70,6 +72,7 @@ def test_kills_in_mid_replay_lose_and_duplicate_nothing(side: StreamSide) -> Non
             side.platform.kill("redis_writer")
         if part == 1:
             side.platform.kill("redis_writer")
+            side.platform.kill("valkey")
     wait_features(side.settings, 240)
     wait_archived(side.settings, [*side.codecs, *(v["output"] for v in side.plan["views"])], 120)
 
@@ -83,6 +86,11 @@ def test_kills_in_mid_replay_lose_and_duplicate_nothing(side: StreamSide) -> Non
     for view in side.plan["views"]:
         definition = side.definitions.views[view["name"]]
         events = arrivals[view["topic"]]
+        files = f"{side.plan['lake'][view['output']]}/*/*.parquet"
+        names = ", ".join(sorted(f.name for f in definition.features))
+        query = f"SELECT {view['join_key']}, epoch_ms({EVENT_TIME}), {names} FROM read_parquet('{files}')"
+        rows = [(e.key, e.ms, *(v for _, v in e.values)) for e in side.emitted(view)]
+        assert Counter(duckdb.sql(query).fetchall()) == Counter(rows)
         # What lies behind the watermark has expired; the rest does when time is moved on, below.
         watermark = max(e[EVENT_TIME] for e in events) - side.plan["watermark_delay_ms"]
         expected, _ = emissions(definition, events, set(), watermark)
@@ -95,7 +103,10 @@ def test_kills_in_mid_replay_lose_and_duplicate_nothing(side: StreamSide) -> Non
     assert publish_watermarks(side.settings, side.plan) == dict.fromkeys([*side.codecs, "snapshots"], end)
     assert archived_until(side.settings) == dict.fromkeys([*side.codecs, "snapshots"], end)
     wait_features(side.settings)
+    with redis.Redis(port=side.settings.redis_port) as client:
+        stored = client.hgetall(redis_watermarks_key(side.settings.project))
     for view in side.plan["views"]:
+        assert view_watermark(stored, view["name"]) == end
         definition = side.definitions.views[view["name"]]
         found = online(side, definition, sorted({e[view["join_key"]] for e in arrivals[view["topic"]]}))
         assert {v for row in found.values() for v in row.values()} == {0}

@@ -40,6 +40,9 @@ def test_an_age_limit_may_be_taken_away(file, monkeypatch):
         ("redis_prot: 1", "redis_prot"),
         ("redis_port: six", "redis_port"),
         ("a: [", "YAML"),
+        ("replay_speed: 0", "replay_speed"),
+        ("replay_speed: .inf", "replay_speed"),
+        ("metrics_port: 70000", "metrics_port"),
     ],
 )
 def test_a_wrong_setting_is_named_with_the_file(file, text, named):
