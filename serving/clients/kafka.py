@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Producer
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +22,9 @@ class KafkaProducer:
     Args:
         linger_ms: how long a message may wait for others of its batch.
         buffer_kb: memory for messages on their way; beyond it `BufferError`.
+
+    Attributes:
+        appended_ms: Kafka's time of the last message of `send_all`, on a topic that Kafka stamps; 0 before.
     """
 
     def __init__(self, bootstrap: str, linger_ms: float, buffer_kb: int = 65_536) -> None:
@@ -38,6 +41,7 @@ class KafkaProducer:
             },
             logger=log,
         )
+        self.appended_ms = 0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._serve_confirmations, name="kafka-confirmations", daemon=True)
         self._thread.start()
@@ -67,11 +71,13 @@ class KafkaProducer:
         left = len(messages)
         lock = threading.Lock()  # a message that is refused at once is counted by this thread, others by librdkafka's
 
-        def confirmed(error: KafkaError | None, _message: Any) -> None:
+        def confirmed(error: KafkaError | None, message: Any) -> None:
             nonlocal left
             with lock:
                 if error is not None:
                     problems.append(error.str())
+                elif message.timestamp()[0] == TIMESTAMP_LOG_APPEND_TIME:
+                    self.appended_ms = message.timestamp()[1]
                 left -= 1
                 last = left == 0
             if last:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from adfeast.clock import Clock
 from adfeast.contract import event_schemas
 from adfeast.contract.definitions import Definitions
-from adfeast.contract.event_rules import server_rules
+from adfeast.contract.event_rules import SLACK_MS, server_rules
 from adfeast.contract.signature import USER
 from adfeast.errors import DefinitionError
 from adfeast.settings import Settings
@@ -28,7 +28,6 @@ class EventLogs:
     """Follows which schema each topic is written with: readers come first, so a schema is used once the jobs know it.
 
     Attributes:
-        problems: why the newest schema of a topic is not used, other than that the jobs do not know it yet.
         refusals: counts the events that were refused, by caller and reason.
     """
 
@@ -37,7 +36,20 @@ class EventLogs:
         self._logs: dict[str, EventLog] = {}
         self._definitions: Definitions | None = None
         self._rules, self.refusals = server_rules(settings), Refusals()
-        self.problems: tuple[str, ...] = ()
+        self._problems: tuple[str, ...] = ()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why the newest schema of a topic is not used, other than that the jobs do not know it yet; a wrong clock."""
+        lead_ms = max((log.lead_ms for log in self._logs.values()), key=abs, default=0)
+        if abs(lead_ms) <= SLACK_MS:
+            return self._problems
+        side = "ahead of" if lead_ms > 0 else "behind"
+        return (
+            *self._problems,
+            f"this server's clock is {abs(lead_ms) / 1000:.0f} s {side} Kafka's: set it right, or events are "
+            "acknowledged here that the pipeline discards",
+        )
 
     def of(self, topic: str) -> EventLog:
         """Raises: NoEventSource: nothing of this name is defined."""
@@ -51,7 +63,7 @@ class EventLogs:
         try:
             schemas = await asyncio.to_thread(self._schemas, definitions)
         except (DefinitionError, SQLAlchemyError) as error:
-            self.problems = (str(error),)
+            self._problems = (str(error),)
             return
         logs, problems = {}, []
         for topic, schema in schemas.items():
@@ -65,7 +77,7 @@ class EventLogs:
                 log.info("events of %s are written with columns %s", topic, [f["name"] for f in schema["fields"]])
             except (DefinitionError, KeyError) as error:
                 problems.append(str(error))
-        self._logs, self.problems = logs, tuple(problems)
+        self._logs, self._problems = logs, tuple(problems)
 
     async def follow(self) -> None:
         """Refreshes until cancelled."""

@@ -29,6 +29,10 @@ class EventLog:
         rules: those of a server, `event_rules.server_rules`.
         refusals: where refused events are counted.
 
+    Attributes:
+        lead_ms: how far this server's clock was ahead of Kafka's when events were written last, give or take what the
+            writing took.
+
     Raises:
         DefinitionError: the schema has no such column.
     """
@@ -43,7 +47,7 @@ class EventLog:
         rules: Rules,
         refusals: Refusals,
     ) -> None:
-        self.schema = schema
+        self.schema, self.lead_ms = schema, 0
         self._topic, self._key, self._producer, self._clock = topic, key_column, producer, clock
         self._codec, self.refusals = EventCodec(topic, schema, rules=rules), refusals
         if key_column not in self._codec.columns:
@@ -69,6 +73,8 @@ class EventLog:
                 f"Kafka did not confirm {len(problems)} of {len(messages)} events for {self._topic!r} ({problems[0]}): "
                 "send the call again, an event counts once by its event_id"
             )
+        if self._producer.appended_ms:
+            self.lead_ms = self._clock.now_ms() - self._producer.appended_ms
         return len(messages)
 
     def _message(self, index: int, event: pb.Event, now_ms: int, caller: str) -> tuple[bytes, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 import uuid
@@ -10,13 +11,15 @@ from typing import Any
 import grpc
 import pytest
 
-from adfeast.clock import to_ms
+from adfeast.clock import ManualClock, to_ms
 from adfeast.contract.definitions import Definitions
 from adfeast.contract.events import CLICKS, EVENT_ID, EVENT_TIME, IMPRESSIONS, EventCodec
 from adfeast.contract.signature import USER
 from adfeast.fleet import servers
 from adfeast.settings import Settings
 from infra.local.platform.platform import Platform
+from serving.clients.kafka import KafkaProducer
+from serving.predict.events import EventLogs
 from serving.proto import adfeast_pb2 as pb
 from tests.integration.serving.calls import (
     CODES,
@@ -91,6 +94,28 @@ def test_a_bad_event_refuses_the_whole_call(stub: Any, definitions: Definitions,
     stub.LogClick(pb.LogEventsRequest(events=[event(definitions, CLICKS, marker)]))
     (first,) = reading.read(1)
     assert EventCodec(CLICKS, definitions.events[CLICKS]).decode(first.value())[EVENT_ID] == marker
+
+
+@pytest.mark.parametrize(("wrong_ms", "said"), [(40_000, "40 s ahead of Kafka's"), (-40_000, "40 s behind Kafka's")])
+def test_a_server_says_that_its_clock_is_wrong(
+    definitions: Definitions, settings: Settings, wrong_ms: int, said: str
+) -> None:
+    async def write() -> tuple[str, ...]:
+        clock = ManualClock(time.time_ns() // 1_000_000)
+        logs = EventLogs(settings, producer, clock)
+        await logs.refresh(definitions)
+        for off_ms in (0, wrong_ms):
+            assert logs.problems == ()
+            clock.ms = time.time_ns() // 1_000_000 + off_ms
+            await logs.of(CLICKS).accept(pb.LogEventsRequest(events=[event(definitions, CLICKS, "c")]), "a test")
+        return logs.problems
+
+    producer = KafkaProducer(settings.kafka_bootstrap, linger_ms=1)
+    try:
+        [problem] = asyncio.run(write())
+    finally:
+        producer.close()
+    assert said in problem
 
 
 def test_killed_in_the_middle_acknowledged_events_are_there(
