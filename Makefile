@@ -49,7 +49,7 @@ PYTHON = $(shell python3.11 infra/local/setup/shared_python.py 2>/dev/null || ec
 sync = UV_PROJECT_ENVIRONMENT=$(ENV)/$(1) $(UV) sync --frozen --python $(PYTHON) $(addprefix --extra ,$(2))
 
 
-.PHONY: help setup prerequisites demo drill-change drill-streams test unit bench up down proto lint types imports clean distclean
+.PHONY: help setup prerequisites demo drill-change drill-streams test unit bench bench-streams up down proto lint types imports clean distclean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -73,6 +73,9 @@ drill-streams: setup ## Let clocks, deaths, poison and changes happen to the str
 
 bench: setup ## Measure, each number beside its peer or its floor
 	@$(BIN)/python -m benchmarks.predict $(ARGS)
+
+bench-streams: setup ## Measure the stream side beside a DataStream job and tiles in SQL (ARGS='--events 1000000')
+	@$(BIN)/python -W ignore -m benchmarks.streams $(ARGS)
 
 up: setup ## Start the platform
 	@$(BIN)/adfeast up

@@ -1,5 +1,6 @@
 package adfeast.streaming;
 
+import java.time.Duration;
 import java.util.EnumSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -74,16 +75,21 @@ public class SawtoothWindows extends ProcessTableFunction<RowData> implements Sp
         values = (time, amounts) -> collect(row(VALUE, null, time, amounts));
     }
 
-    public void eval(Context ctx, WindowState state, MapView<Long, long[]> slots, RowData events, StringData text)
+    public void eval(
+            Context ctx, WindowState.Packed packed, MapView<Long, long[]> slots, RowData events, StringData text)
             throws Exception {
         TimeContext<Long> clock = ctx.timeContext(Long.class);
         long event = clock.time();
         Long known = clock.currentWatermark();
         long watermark = known == null ? WindowState.NEVER : known;
+        WindowState state = WindowState.unpack(packed);
         boolean marks = isMarks(events.getString(KEY_COLUMN));
         if (events.isNullAt(ID_COLUMN)) {
             if (marks) {
-                mark(clock, state, event - spec.delay(), watermark);
+                // By a timer even if the watermark is there already, because others may have not fired yet.
+                clock.registerOnTime(Math.max(event - spec.delay(), watermark));
+                state.lastEvent = MARKS;
+                state.pack(packed);
             }
             return;
         }
@@ -101,15 +107,18 @@ public class SawtoothWindows extends ProcessTableFunction<RowData> implements Sp
         state.add(spec, event, events.getArray(AMOUNTS_COLUMN).toDoubleArray(), watermark, values);
         seen.add(state, slots, event);
         setTimer(clock, state, state.wakeAt(spec, watermark));
+        state.pack(packed);
     }
 
-    public void onTimer(OnTimerContext ctx, WindowState state, MapView<Long, long[]> slots) throws Exception {
+    public void onTimer(OnTimerContext ctx, WindowState.Packed packed, MapView<Long, long[]> slots) throws Exception {
         TimeContext<Long> clock = ctx.timeContext(Long.class);
         // Timers fire in the order of their times, so this is how far the key is, wherever the watermark has gone.
         long now = clock.time();
+        WindowState state = WindowState.unpack(packed);
         if (state.lastEvent == MARKS) {
             // Others with the same time may fire after this one.
             publish(state, now - 1);
+            state.pack(packed);
             return;
         }
         if (state.timer == now) {
@@ -124,24 +133,17 @@ public class SawtoothWindows extends ProcessTableFunction<RowData> implements Sp
             setTimer(clock, state, state.wakeAt(spec, now));
         } else if (seen.drop(state, slots, ALL)) {
             ctx.clearAllState();
+            return;
         } else {
             setTimer(clock, state, now + 1);
         }
+        state.pack(packed);
     }
 
     private static void setTimer(TimeContext<Long> clock, WindowState state, long next) {
         if (state.timer == 0 || next < state.timer) {
             clock.registerOnTime(next);
             state.timer = next;
-        }
-    }
-
-    private void mark(TimeContext<Long> clock, WindowState state, long told, long watermark) {
-        state.lastEvent = MARKS;
-        if (told <= watermark) {
-            publish(state, watermark);
-        } else {
-            clock.registerOnTime(told);
         }
     }
 
@@ -163,6 +165,11 @@ public class SawtoothWindows extends ProcessTableFunction<RowData> implements Sp
         return GenericRowData.of(kind, id, time, amounts == null ? null : new GenericArrayData(amounts));
     }
 
+    /** Without a time to live, whose default has Flink look through other keys' state at every access. */
+    private static StateTypeStrategy kept(DataType type) {
+        return StateTypeStrategy.of(TypeStrategies.explicit(type), Duration.ZERO);
+    }
+
     @Override
     public TypeInference getTypeInference(DataTypeFactory types) {
         DataType slots =
@@ -170,8 +177,8 @@ public class SawtoothWindows extends ProcessTableFunction<RowData> implements Sp
                         DataTypes.BIGINT().notNull(),
                         DataTypes.ARRAY(DataTypes.BIGINT().notNull().bridgedTo(long.class)).bridgedTo(long[].class));
         LinkedHashMap<String, StateTypeStrategy> states = new LinkedHashMap<>();
-        states.put("state", StateTypeStrategy.of(TypeStrategies.explicit(types.createDataType(WindowState.class))));
-        states.put("slots", StateTypeStrategy.of(TypeStrategies.explicit(slots)));
+        states.put("state", kept(types.createDataType(WindowState.Packed.class)));
+        states.put("slots", kept(slots));
         return TypeInference.newBuilder()
                 .staticArguments(
                         List.of(

@@ -8,29 +8,87 @@ import java.util.Arrays;
  * arrived gives for its time (docs/semantics.md). When one is emitted depends on the {@code clock}, which is the
  * watermark: at every change, or at most once in the spec's emission interval.
  *
- * <p>Public fields and arrays of primitives, because Flink keeps it as a structured type.
+ * <p>Flink keeps it as {@link Packed}: one array, because each field of a state costs memory and conversions of its own.
  */
-public class WindowState {
+final class WindowState {
+    /** The state as Flink keeps it. */
+    public static class Packed {
+        public long[] words = {};
+    }
+
+    private static final int HEADER = 7;
+
     /** The clock when there is no watermark yet. */
     static final long NEVER = Long.MIN_VALUE / 2;
 
     /** The key's time: the latest event or expiry seen; 0 before the first event. */
-    public long time;
-    public long lastEvent;
+    long time;
+    long lastEvent;
     /** The earliest timer that is registered, 0 when there is none. */
-    public long timer;
+    long timer;
     /** The clock when values were emitted last. */
-    public long written = Long.MIN_VALUE;
+    long written = Long.MIN_VALUE;
     /** Starts of the tiles that hold events, ascending; the older ones may be longer. */
-    public long[] tiles = {};
+    long[] tiles = {};
     /** For each tile one sum a column. */
-    public double[] sums = {};
+    double[] sums = {};
     /** For each session four numbers: feature, first event, last event, events; ascending by last event. */
-    public long[] sessions = {};
-    public double[] emitted = {};
+    long[] sessions = {};
+    double[] emitted = {};
     /** Ids of counted events while they are few, and the buckets that hold them otherwise; see {@link SeenIds}. */
-    public long[] ids = {};
-    public long[] buckets = {};
+    long[] ids = {};
+    long[] buckets = {};
+
+    static WindowState unpack(Packed packed) {
+        WindowState state = new WindowState();
+        long[] words = packed.words;
+        if (words.length > 0) {
+            state.time = words[0];
+            state.lastEvent = words[1];
+            state.timer = words[2];
+            state.written = words[3];
+            int at = HEADER;
+            state.tiles = Arrays.copyOfRange(words, at, at += (int) (words[4] >>> 32));
+            state.sessions = Arrays.copyOfRange(words, at, at += (int) words[4]);
+            state.ids = Arrays.copyOfRange(words, at, at += (int) (words[5] >>> 32));
+            state.buckets = Arrays.copyOfRange(words, at, at += (int) words[5]);
+            state.emitted = doubles(words, at, at += (int) words[6]);
+            state.sums = doubles(words, at, words.length);
+        }
+        return state;
+    }
+
+    /** A new array each time: the one before may be in a checkpoint that is being written. */
+    void pack(Packed packed) {
+        int length = tiles.length + sessions.length + ids.length + buckets.length + emitted.length + sums.length;
+        long[] words = new long[HEADER + length];
+        words[0] = time;
+        words[1] = lastEvent;
+        words[2] = timer;
+        words[3] = written;
+        words[4] = (long) tiles.length << 32 | sessions.length;
+        words[5] = (long) ids.length << 32 | buckets.length;
+        words[6] = emitted.length;
+        int at = HEADER;
+        for (long[] part : new long[][] {tiles, sessions, ids, buckets}) {
+            System.arraycopy(part, 0, words, at, part.length);
+            at += part.length;
+        }
+        for (double[] part : new double[][] {emitted, sums}) {
+            for (double value : part) {
+                words[at++] = Double.doubleToRawLongBits(value);
+            }
+        }
+        packed.words = words;
+    }
+
+    private static double[] doubles(long[] words, int from, int to) {
+        double[] found = new double[to - from];
+        for (int i = 0; i < found.length; i++) {
+            found[i] = Double.longBitsToDouble(words[from + i]);
+        }
+        return found;
+    }
 
     /** Takes the values of a key at a time. */
     interface Output {
@@ -39,6 +97,7 @@ public class WindowState {
 
     /** Counts an event that is new and not late. */
     void add(WindowSpec spec, long event, double[] amounts, long clock, Output out) {
+        begin(spec, clock, out);
         expire(spec, event - 1, clock, out);
         long before = time;
         time = Math.max(time, event);
@@ -76,14 +135,18 @@ public class WindowState {
 
     /** What a timer does: as much time has passed as the watermark says, and values that waited are written. */
     void wake(WindowSpec spec, long clock, Output out) {
-        if (emitted.length == 0 && spec.from() > 0 && isStarted(spec, clock)) {
-            // Whatever happened before, the first row holds the values at the time from which on they are written.
+        begin(spec, clock, out);
+        expire(spec, clock, clock, out);
+        write(spec, clock, out);
+    }
+
+    /** Whatever happened before, the first row holds the values at the time from which on they are written. */
+    private void begin(WindowSpec spec, long clock, Output out) {
+        if (spec.from() > 0 && emitted.length == 0 && lastEvent > 0 && isStarted(spec, clock)) {
             expire(spec, spec.from(), NEVER, out);
             time = Math.max(time, spec.from());
             write(spec, clock, out);
         }
-        expire(spec, clock, clock, out);
-        write(spec, clock, out);
     }
 
     /** When {@link #wake} must be called next, if no event comes before. */

@@ -26,6 +26,7 @@ final class WindowKey {
         counted++;
         state.add(spec, time, amounts, clock, this::take);
         setTimer(clock);
+        keep();
     }
 
     void watermark(long to) {
@@ -42,6 +43,7 @@ final class WindowKey {
                 state = new WindowState();
             } else {
                 setTimer(now);
+                keep();
             }
         }
         clock = to;
@@ -58,6 +60,12 @@ final class WindowKey {
 
     int lastCounted() {
         return rows.isEmpty() ? 0 : rows.get(rows.size() - 1).counted;
+    }
+
+    private void keep() {
+        WindowState.Packed packed = new WindowState.Packed();
+        state.pack(packed);
+        state = WindowState.unpack(packed);
     }
 
     private void take(long time, double[] values) {
