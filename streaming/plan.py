@@ -27,9 +27,9 @@ from adfeast.contract.events import (
 from adfeast.contract.topics import dead_letter_topic, features_topic, late_topic, topics
 from adfeast.errors import DefinitionError
 from adfeast.settings import ROOT, Settings
+from streaming.names import ARCHIVE, features_job, flink_name
 
 Plan = dict[str, Any]
-FEATURES, ARCHIVE = "features", "archive"
 WATERMARK_DELAY_MS = 5_000
 # Longer than a reader takes to its first message after a restart: until then its partitions count as idle and others
 # make late what stands in them. Values do not wait for it, only expiries beside a silent partition do.
@@ -49,15 +49,16 @@ def make_plan(
     *,
     watermark_delay_ms: int = WATERMARK_DELAY_MS,
     idle_timeout_ms: int = IDLE_TIMEOUT_MS,
-    features_checkpoint_ms: int = 2_000,
-    archive_checkpoint_ms: int = 5_000,
-    parallelism: int = 1,
+    features_checkpoint_ms: int | None = None,
+    archive_checkpoint_ms: int | None = None,
+    parallelism: int | None = None,
 ) -> Plan:
-    """The plan of the jobs `features` and `archive`; the schemas of the definitions are recorded, as they may be used.
+    """The plan of `archive` and of a job for each stream view; the schemas of the definitions are recorded for ever.
 
     Args:
         watermark_delay_ms: how far an event may come behind the newest one of its partition and still count.
         idle_timeout_ms: after so long without a message (wall clock) a partition no longer holds the watermark back.
+        features_checkpoint_ms: instead of what the settings say, as those after it.
 
     Raises:
         DefinitionError: a stream view has a feature without aggregation, or one the jobs cannot make; or the schema of
@@ -75,36 +76,59 @@ def make_plan(
         "project": settings.project,
         "watermark_delay_ms": watermark_delay_ms,
         "idle_timeout_ms": idle_timeout_ms,
-        "parallelism": parallelism,
-        "checkpoints": f"file://{settings.local}/state/streaming",
+        "parallelism": parallelism or settings.stream_parallelism,
+        "state_backend": settings.stream_state_backend,
+        "emit_ms": settings.stream_emit_ms,
+        "checkpoints": settings.checkpoints,
         "function_jar": f"file://{ROOT}/.local/jars/function/adfeast-function.jar",
         "envelope": {"id": EVENT_ID, "time": EVENT_TIME},
         "views": [_view(view) for view in views],
         "events": events,
-        "topics": {name: asdict(topic) for name, topic in topics(definitions).items()},
+        "topics": {name: asdict(topic) for name, topic in topics(definitions, settings).items()},
         "lake": {e["topic"]: settings.lake_path("events", e["topic"]) for e in events}
         | {features_topic(v.name): v.table for v in views},
-        "jobs": {ARCHIVE: {"checkpoint_ms": archive_checkpoint_ms}},
+        "jobs": {ARCHIVE: {"checkpoint_ms": archive_checkpoint_ms or settings.archive_checkpoint_ms}},
     }
-    if views:
-        plan["jobs"][FEATURES] = {"checkpoint_ms": features_checkpoint_ms}
+    for view in views:
+        every = features_checkpoint_ms or settings.stream_checkpoint_ms
+        plan["jobs"][features_job(view.name)] = {"checkpoint_ms": every, "view": view.name}
     for name, job in plan["jobs"].items():
-        job["name"] = f"{settings.project}-{name}"
-        job["digest"] = _digest(plan, name)
+        job["name"] = flink_name(settings.project, name)
+        job["digest"], job["tuning"] = _digests(plan, name)
     return plan
 
 
-def _digest(plan: Plan, job: str) -> str:
-    """Equal for two plans whose job does the same and can go on from the other's checkpoint."""
-    if job == FEATURES:
-        # A topic that no view reads is no matter of this job, whose state would be built anew for it.
-        read = read_topics(plan)
-        parts = [plan[p] for p in ("kafka", "watermark_delay_ms", "idle_timeout_ms", "parallelism", "views")]
-        parts.append([e for e in plan["events"] if e["topic"] in read])
+def _digests(plan: Plan, job: str) -> tuple[str, str]:
+    """Of what the job's state and values depend on, and of how it is run, for which it need not be built again."""
+    spec = plan["jobs"][job]
+    tuning = [plan["parallelism"], plan["state_backend"], spec["checkpoint_ms"]]
+    if job == ARCHIVE:
+        parts = [plan[p] for p in ("kafka", "views", "events", "lake")]
     else:
-        parts = [plan[p] for p in ("kafka", "parallelism", "views", "events", "lake")]
-    text = json.dumps([*parts, plan["jobs"][job]["checkpoint_ms"]], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+        view = view_of(plan, job)
+        parts = [plan["kafka"], plan["watermark_delay_ms"], plan["idle_timeout_ms"], plan["emit_ms"], view]
+        # Columns that the view does not read come and go, and those that it reads never change their type.
+        tuning.append(next(e for e in plan["events"] if e["topic"] == view["topic"]))
+    return _sha(parts)[:12], _sha(tuning)[:6]
+
+
+def _sha(parts: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def view_of(plan: Plan, job: str) -> Plan:
+    """The view that a feature job keeps."""
+    found: Plan = next(v for v in plan["views"] if v["name"] == plan["jobs"][job]["view"])
+    return found
+
+
+def started(plan: Plan, job: str, start: Plan) -> Plan:
+    """The plan with which a job starts, its state begun at `start`: `lineage`, `timestamp_ms` and `from_ms`.
+
+    Args:
+        start: kept for as long as the job has this state, also over its restarts (streaming/rebuild.py).
+    """
+    return plan | {"jobs": plan["jobs"] | {job: plan["jobs"][job] | {"start": start}}}
 
 
 def read_topics(plan: Plan) -> set[str]:

@@ -1,4 +1,5 @@
-"""From a plan to Flink SQL: pure functions from data to text. Runs in the Flink environment: standard library only.
+"""From a plan to Flink SQL: pure functions from data to text. Runs in the Flink environment: standard library only,
+and what of ours needs nothing else.
 
 Events are read as raw bytes and decoded by our own function, because Flink's avro format ends the job at the first bad
 message. A time mark (streaming/marks.py) is a row whose id is NULL: it moves the watermark of its partition.
@@ -10,6 +11,8 @@ Events come in the columns of their newest schema, whichever they were written w
 from __future__ import annotations
 
 from typing import Any
+
+from streaming.names import archive_group, features_group
 
 Plan = dict[str, Any]
 
@@ -31,22 +34,29 @@ FUNCTIONS = [
 
 
 def statements(plan: Plan, job: str) -> tuple[list[str], list[str]]:
-    """The job `features` or `archive` as (statements that declare, inserts that run together)."""
-    return {"features": features, "archive": archive}[job](plan)
+    """A job of the plan as (statements that declare, inserts that run together)."""
+    return features(plan, job) if "view" in plan["jobs"][job] else archive(plan)
 
 
-def features(plan: Plan) -> tuple[list[str], list[str]]:
-    """Per stream view: its values to `features.<view>`, its late events to `late.<view>`."""
-    views = plan["views"]
-    read = {view["topic"] for view in views}
-    declare = FUNCTIONS + [
-        _event_source(plan, e, "features", watermark=True) for e in plan["events"] if e["topic"] in read
+def features(plan: Plan, job: str) -> tuple[list[str], list[str]]:
+    """A stream view: its values to `features.<view>`, its late events to `late.<view>`."""
+    [view] = [v for v in plan["views"] if v["name"] == plan["jobs"][job]["view"]]
+    [event] = [e for e in plan["events"] if e["topic"] == view["topic"]]
+    declare = [
+        *FUNCTIONS,
+        _event_source(plan, event, job, watermark=True),
+        _windows(plan, view, window_spec(plan, job, view)),
+        _values_sink(plan, view),
+        _late_sink(plan, view),
     ]
-    insert = []
-    for view in views:
-        declare += [_windows(plan, view), _values_sink(plan, view), _late_sink(plan, view)]
-        insert += [_insert_values(plan, view), _insert_late(plan, view)]
-    return declare, insert
+    return declare, [_insert_values(plan, view), _insert_late(plan, view)]
+
+
+def window_spec(plan: Plan, job: str, view: Plan) -> str:
+    """The features of a view and those of the window function's options that are not 0."""
+    start = plan["jobs"][job].get("start", {})
+    options = {"emit": plan["emit_ms"], "from": start.get("from_ms", 0)}
+    return ";".join([view["spec"], *(f"{name}={ms}" for name, ms in options.items() if ms)])
 
 
 def archive(plan: Plan) -> tuple[list[str], list[str]]:
@@ -96,8 +106,11 @@ def _event_source(plan: Plan, event: Plan, job: str, *, watermark: bool) -> str:
     time, extra, start = plan["envelope"]["time"], "", "group-offsets"
     options = {"format": "raw"}
     if watermark:
-        # Without a checkpoint the state is built again from all events; messages that are none have no time.
-        start = "earliest-offset"
+        # Without a checkpoint the state is built again from events; messages that are none have no time.
+        begin = plan["jobs"][job].get("start", {}).get("timestamp_ms", 0)
+        start = "timestamp" if begin else "earliest-offset"
+        if begin:
+            options["scan.startup.timestamp-millis"] = str(begin)
         options["scan.watermark.idle-timeout"] = f"{plan['idle_timeout_ms']} ms"
         seconds, millis = divmod(plan["watermark_delay_ms"], 1000)
         extra = (
@@ -113,7 +126,7 @@ def _event_source(plan: Plan, event: Plan, job: str, *, watermark: bool) -> str:
     )
 
 
-def _windows(plan: Plan, view: Plan) -> str:
+def _windows(plan: Plan, view: Plan, spec: str) -> str:
     amounts = ", ".join(["CAST(1 AS DOUBLE)", *(f"CAST(event.{_name(a)} AS DOUBLE)" for a in view["amounts"])])
     identity = _name(plan["envelope"]["id"])
     return (
@@ -122,7 +135,7 @@ def _windows(plan: Plan, view: Plan) -> str:
         f"COALESCE(event.{_name(view['join_key'])}, '') AS entity_key, event.{identity} AS event_id, "
         f"ARRAY[{amounts}] AS amounts, ts FROM {_name(view['topic'])} WHERE event IS NOT NULL) "
         "SELECT * FROM sawtooth_windows(events => TABLE e PARTITION BY entity_key, "
-        f"spec => {_text(view['spec'])}, on_time => DESCRIPTOR(ts), uid => {_text(view['name'])})"
+        f"spec => {_text(spec)}, on_time => DESCRIPTOR(ts), uid => {_text(view['name'])})"
     )
 
 
@@ -192,7 +205,10 @@ def _kafka(plan: Plan, topic: str) -> dict[str, str]:
 
 def group(plan: Plan, job: str) -> str:
     """Consumer group under which a job commits its offsets, once a checkpoint holds them."""
-    return str(plan["jobs"][job]["name"])
+    spec = plan["jobs"][job]
+    if "view" not in spec:
+        return archive_group(plan["project"])
+    return features_group(spec["name"], spec["digest"], spec.get("start", {}).get("lineage", 0))
 
 
 def _kafka_source(plan: Plan, topic: str, job: str, start: str) -> dict[str, str]:

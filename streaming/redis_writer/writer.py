@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from adfeast.clock import Clock
 from adfeast.contract.definitions import Definitions
 from adfeast.contract.events import EVENT_TIME
-from adfeast.contract.topics import DEAD_LETTER_BYTES, DEAD_LETTERS, Topic, dead_letter_topic, features_topic, topics
+from adfeast.contract.topics import DEAD_LETTER_BYTES, Topic, dead_letter_topic, dead_letters, features_topic, topics
 from adfeast.settings import Settings
 from streaming.errors import BadFeatureRow, StreamingError
 from streaming.kafka_admin import ensure_topics, quiet
@@ -161,7 +161,7 @@ class RedisWriter:
         definitions = self.load()
         views = [v for v in definitions.views.values() if v.kind == "stream"]
         self._layouts = {features_topic(v.name): RowLayout(v, self.settings.project) for v in views}
-        self._make_dead_letter_topics(topics(definitions))
+        self._make_dead_letter_topics(topics(definitions, self.settings))
         self._loaded_ms = self.clock.now_ms()
 
     def _make_dead_letter_topics(self, wanted: Mapping[str, Topic]) -> None:
@@ -174,7 +174,7 @@ class RedisWriter:
         log.warning("%s[%d]@%d: %s", message.topic(), message.partition(), message.offset(), reason)
         self.stats.dead += 1
         dead = dead_letter_topic(message.topic())
-        self._make_dead_letter_topics({dead: DEAD_LETTERS})  # of a view that is no more
+        self._make_dead_letter_topics({dead: dead_letters(self.settings)})  # of a view that is no more
         headers = {"reason": reason, "partition": str(message.partition()), "offset": str(message.offset())}
         self._producer.produce(dead, message.value(), message.key(), headers=headers)
 

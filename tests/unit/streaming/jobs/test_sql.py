@@ -13,8 +13,10 @@ from adfeast.contract.events import fingerprint
 from adfeast.errors import DefinitionError
 from adfeast.settings import Settings
 from streaming.jobs.sql import statements
-from streaming.plan import ARCHIVE, FEATURES, make_plan
+from streaming.names import ARCHIVE, features_job
+from streaming.plan import make_plan, started
 
+JOB = features_job("shop_bids")
 SCHEMA = {
     "type": "record",
     "name": "Bid",
@@ -62,7 +64,7 @@ def test_a_plan_is_plain_data_and_its_digest_follows_the_aggregations(settings: 
     assert plan["events"][0]["columns"] == columns
     assert plan["events"][0]["writers"] == f"{fingerprint(SCHEMA).hex()}={columns}"
     changed = make_plan(definitions("count"), settings)
-    assert changed["jobs"][FEATURES]["digest"] != plan["jobs"][FEATURES]["digest"]
+    assert changed["jobs"][JOB]["digest"] != plan["jobs"][JOB]["digest"]
     assert make_plan(definitions(), settings) == plan
 
 
@@ -73,7 +75,10 @@ def test_a_new_column_is_read_from_older_events_as_its_default(settings: Setting
     assert plan["events"][0]["columns"] == first["events"][0]["columns"] + ",tag:string=0674656c"
     assert {w.split("=")[0] for w in plan["events"][0]["writers"].split(";")} == set(plan["events"][0]["schemas"])
     assert set(plan["events"][0]["schemas"]) == {fingerprint(SCHEMA).hex(), fingerprint(newer).hex()}
-    assert all(plan["jobs"][job]["digest"] != first["jobs"][job]["digest"] for job in (FEATURES, ARCHIVE))
+    # The state of the windows knows nothing of it: their job is only restarted.
+    assert plan["jobs"][JOB]["digest"] == first["jobs"][JOB]["digest"]
+    assert plan["jobs"][JOB]["tuning"] != first["jobs"][JOB]["tuning"]
+    assert plan["jobs"][ARCHIVE]["digest"] != first["jobs"][ARCHIVE]["digest"]
     _, insert = statements(plan, ARCHIVE)
     assert any(i.startswith("INSERT INTO `lake bids`") and "event.`tag`" in i for i in insert)
 
@@ -82,9 +87,9 @@ def test_a_topic_without_a_view_is_archived_and_no_matter_of_the_features(settin
     known = definitions()
     plan = make_plan(known, settings)
     more = make_plan(replace(known, events={**known.events, "audit": SCHEMA}), settings)
-    assert more["jobs"][FEATURES]["digest"] == plan["jobs"][FEATURES]["digest"]
+    assert more["jobs"][JOB]["digest"] == plan["jobs"][JOB]["digest"]
     assert more["jobs"][ARCHIVE]["digest"] != plan["jobs"][ARCHIVE]["digest"]
-    assert not any("`audit`" in s for s in statements(more, FEATURES)[0])
+    assert not any("`audit`" in s for s in statements(more, JOB)[0])
     assert {i.split("`")[1] for i in statements(more, ARCHIVE)[1]} >= {"lake audit", "audit.dead"}
     without = make_plan(replace(known, views={}), settings)
     assert list(without["jobs"]) == [ARCHIVE]
@@ -99,7 +104,7 @@ def test_a_feature_that_no_aggregation_makes_is_named(settings: Settings) -> Non
 
 def test_every_sink_is_fed_and_the_rows_of_a_key_stay_in_order(settings: Settings) -> None:
     plan = make_plan(definitions(), settings)
-    declare, insert = statements(plan, FEATURES)
+    declare, insert = statements(plan, JOB)
     assert [i.split("`")[1] for i in insert] == ["features.shop_bids", "late.shop_bids"]
     sink = next(d for d in declare if d.startswith("CREATE TEMPORARY TABLE `features.shop_bids`"))
     assert "'key.fields' = 'shop_id'" in sink
@@ -112,3 +117,42 @@ def test_every_sink_is_fed_and_the_rows_of_a_key_stay_in_order(settings: Setting
         "snapshots.dead",
         "lake features.shop_bids",
     }
+
+
+def test_a_changed_view_is_no_matter_of_the_others(settings: Settings) -> None:
+    known = definitions()
+    other = replace(known.views["shop_bids"], name="other")
+    plan = make_plan(replace(known, views=known.views | {"other": other}), settings)
+    changed = definitions("count").views["shop_bids"]
+    more = make_plan(replace(known, views={"shop_bids": changed, "other": other}), settings)
+    same = {job for job, spec in plan["jobs"].items() if spec == more["jobs"][job]}
+    assert same == {features_job("other")}
+    assert [d for d in statements(plan, JOB)[0] if "other" in d] == []
+    gone = make_plan(replace(known, views={"other": other}), settings)
+    assert gone["jobs"][features_job("other")] == plan["jobs"][features_job("other")]
+
+
+def test_how_a_job_runs_and_begins_is_no_part_of_its_digest(settings: Settings) -> None:
+    plan = make_plan(definitions(), settings)
+    wide = make_plan(definitions(), settings, parallelism=2, features_checkpoint_ms=9_000)
+    disk = make_plan(definitions(), settings.model_copy(update={"stream_state_backend": "rocksdb"}))
+    specs = [p["jobs"][JOB] for p in (plan, wide, disk)]
+    assert len({s["digest"] for s in specs}) == 1
+    assert len({s["tuning"] for s in specs}) == 3
+    later = started(plan, JOB, {"lineage": 7, "timestamp_ms": 1_000, "from_ms": 2_000})
+    assert {**later["jobs"][JOB], "start": None} == {**plan["jobs"][JOB], "start": None}
+    slow = make_plan(definitions(), settings.model_copy(update={"stream_emit_ms": 500}))
+    assert slow["jobs"][JOB]["digest"] != plan["jobs"][JOB]["digest"]
+
+
+def test_a_job_that_is_built_beside_another_reads_from_a_time_and_writes_from_a_later_one(settings: Settings) -> None:
+    plan = make_plan(definitions(), settings)
+    declare, _ = statements(plan, JOB)
+    assert any("'scan.startup.mode' = 'earliest-offset'" in d for d in declare)
+    assert any("spec => '1-60000-5000_0-30000-0'" in d for d in declare)
+    declare, _ = statements(started(plan, JOB, {"lineage": 7, "timestamp_ms": 1_000, "from_ms": 2_000}), JOB)
+    source = next(d for d in declare if d.startswith("CREATE TEMPORARY TABLE `bids`"))
+    assert "'scan.startup.mode' = 'timestamp'" in source
+    assert "'scan.startup.timestamp-millis' = '1000'" in source
+    assert f"'properties.group.id' = '{settings.project}-{JOB}@{plan['jobs'][JOB]['digest']}.7'" in source
+    assert any("spec => '1-60000-5000_0-30000-0;from=2000'" in d for d in declare)
