@@ -85,7 +85,7 @@ def wrong_values(
     """
     store, compared, too_late, problems = open_store(settings), 0, 0, []
     for view in (v for v in definitions.views.values() if v.kind == "stream"):
-        late = {json.loads(m)[EVENT_ID] for m in messages(settings, late_topic(view.name))}
+        late = {json.loads(m)[EVENT_ID] for m in messages(settings, late_topic(settings.project, view.name))}
         too_late += len(late)
         by_key: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for event in events[view.topic]:

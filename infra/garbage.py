@@ -137,8 +137,9 @@ def _fields(settings: Settings, use: Use, apply: bool) -> Iterator[Garbage]:
 
 def _topics(settings: Settings, use: Use, apply: bool) -> tuple[list[Garbage], tuple[str, ...]]:
     gone = {view for view, _ in use.known if not use.needs(view, "redis")}
-    names = {topic for view in gone for topic in (features_topic(view), late_topic(view))}
-    names |= {dead_letter_topic(features_topic(view)) for view in gone}
+    project = settings.project
+    names = {topic for view in gone for topic in (features_topic(project, view), late_topic(project, view))}
+    names |= {dead_letter_topic(features_topic(project, view)) for view in gone}
     try:
         with admin(settings.kafka_bootstrap, patience_s=5) as client:
             names &= set(client.list_topics())

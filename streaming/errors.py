@@ -17,15 +17,3 @@ class NotCaughtUp(StreamingError):
     """A job or the writer did not reach the end of its topics before the deadline."""
 
     later = True
-
-
-class BadFeatureRow(StreamingError):
-    """A row on a feature topic cannot be written to Redis.
-
-    Attributes:
-        reason: short, for the header of the dead letter.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason

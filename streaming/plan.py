@@ -24,6 +24,7 @@ from adfeast.contract.events import (
     column_types,
     fingerprint,
 )
+from adfeast.contract.rows import SQL_TYPES, Layout, known_layouts, record_layouts
 from adfeast.contract.topics import dead_letter_topic, features_topic, late_topic, topics
 from adfeast.errors import DefinitionError
 from adfeast.settings import ROOT, Settings
@@ -34,7 +35,6 @@ WATERMARK_DELAY_MS = 5_000
 # Longer than a reader takes to its first message after a restart: until then its partitions count as idle and others
 # make late what stands in them. Values do not wait for it, only expiries beside a silent partition do.
 IDLE_TIMEOUT_MS = 30_000
-SQL_TYPES = {"int64": "BIGINT", "float64": "DOUBLE", "float32": "DOUBLE"}
 FUNCTIONS = ("count", "sum", "session_count")
 
 
@@ -52,8 +52,9 @@ def make_plan(
     features_checkpoint_ms: int | None = None,
     archive_checkpoint_ms: int | None = None,
     parallelism: int | None = None,
+    emit_ms: int | None = None,
 ) -> Plan:
-    """The plan of `archive` and of a job for each stream view; the schemas of the definitions are recorded for ever.
+    """The plan of `archive` and of a job for each stream view; the schemas and layouts they may use are recorded.
 
     Args:
         watermark_delay_ms: how far an event may come behind the newest one of its partition and still count.
@@ -65,28 +66,36 @@ def make_plan(
             a topic has changed in a way that it cannot.
     """
     views = stream_views(definitions)
+    planned = [_view(view, definitions.project) for view in views]
     event_schemas.record(settings, definitions)
+    record_layouts(settings, views)
     events = [
         _event(topic, schema, event_schemas.known(settings, topic))
         for topic, schema in sorted(event_schemas.schemas(definitions).items())
     ]
+    made = topics(definitions, settings)
+    wide = parallelism or settings.stream_parallelism
+    partitions = [made[features_topic(definitions.project, view.name)].partitions for view in views]
     plan: Plan = {
         "kafka": settings.kafka_bootstrap,
         "flink_rest": settings.flink_rest,
         "project": settings.project,
         "watermark_delay_ms": watermark_delay_ms,
         "idle_timeout_ms": idle_timeout_ms,
-        "parallelism": parallelism or settings.stream_parallelism,
+        "parallelism": wide,
         "state_backend": settings.stream_state_backend,
-        "emit_ms": settings.stream_emit_ms,
+        "emit_ms": settings.stream_emit_ms if emit_ms is None else emit_ms,
+        # So many that no subtask and no partition of a feature topic is without one.
+        "watermark_keys": 8 * max([wide, *partitions]),
         "checkpoints": settings.checkpoints,
         "function_jar": f"file://{ROOT}/.local/jars/function/adfeast-function.jar",
         "envelope": {"id": EVENT_ID, "time": EVENT_TIME},
-        "views": [_view(view) for view in views],
+        "views": planned,
         "events": events,
-        "topics": {name: asdict(topic) for name, topic in topics(definitions, settings).items()},
+        "topics": {name: asdict(topic) for name, topic in made.items()},
         "lake": {e["topic"]: settings.lake_path("events", e["topic"]) for e in events}
-        | {features_topic(v.name): v.table for v in views},
+        | {p["output"]: v.table for p, v in zip(planned, views, strict=True)},
+        "layouts": {p["output"]: _layouts(settings, p["name"]) for p in planned},
         "jobs": {ARCHIVE: {"checkpoint_ms": archive_checkpoint_ms or settings.archive_checkpoint_ms}},
     }
     for view in views:
@@ -101,9 +110,9 @@ def make_plan(
 def _digests(plan: Plan, job: str) -> tuple[str, str]:
     """Of what the job's state and values depend on, and of how it is run, for which it need not be built again."""
     spec = plan["jobs"][job]
-    tuning = [plan["parallelism"], plan["state_backend"], spec["checkpoint_ms"]]
+    tuning = [plan[p] for p in ("parallelism", "watermark_keys", "state_backend")] + [spec["checkpoint_ms"]]
     if job == ARCHIVE:
-        parts = [plan[p] for p in ("kafka", "views", "events", "lake")]
+        parts = [plan[p] for p in ("kafka", "views", "layouts", "events", "lake")]
     else:
         view = view_of(plan, job)
         parts = [plan["kafka"], plan["watermark_delay_ms"], plan["idle_timeout_ms"], plan["emit_ms"], view]
@@ -141,7 +150,7 @@ def event_topics(plan: Plan) -> list[str]:
     return [e["topic"] for e in plan["events"]]
 
 
-def _view(view: View) -> Plan:
+def _view(view: View, project: str) -> Plan:
     aggregations = {a.feature: a for a in view.aggregations}
     amounts = sorted({a.column for a in view.aggregations if a.function == "sum"})
     spec = []
@@ -164,9 +173,16 @@ def _view(view: View) -> Plan:
         "features": [{"name": f.name, "type": SQL_TYPES[f.dtype]} for f in view.features],
         "amounts": amounts,
         "spec": "_".join(spec),
-        "output": features_topic(view.name),
-        "late": late_topic(view.name),
+        "layout": Layout.of(view).id.hex(),
+        "output": features_topic(project, view.name),
+        "late": late_topic(project, view.name),
     }
+
+
+def _layouts(settings: Settings, view: str) -> str:
+    """Every layout of a view's rows in the short form the Java decoder takes: `id=name:type,...;id=...`."""
+    known = sorted(known_layouts(settings, view), key=lambda layout: layout.id)
+    return ";".join(f"{k.id.hex()}={','.join(f'{name}:{kind}' for name, kind, _ in k.columns)}" for k in known)
 
 
 def _event(topic: str, schema: Mapping[str, Any], known: Sequence[Mapping[str, Any]]) -> Plan:

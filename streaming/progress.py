@@ -31,7 +31,7 @@ def wait_archived(
     """Until every message that `topics` hold now lies in visible Parquet files; returns the ends they had.
 
     Args:
-        topics: event topics, `snapshots` or `features.<view>`.
+        topics: event topics, `snapshots` or `features.<project>.<view>`.
 
     Raises:
         NotCaughtUp: not before the deadline; the message names topic and offsets.
@@ -73,7 +73,7 @@ def wait_features(
         partial(_features_unkept, settings, views, settled_ms), until, "the feature jobs have completed no checkpoint"
     )
     if redis:
-        ends = end_offsets(settings.kafka_bootstrap, [features_topic(v.name) for v in views])
+        ends = end_offsets(settings.kafka_bootstrap, [features_topic(settings.project, v.name) for v in views])
         _caught_up(settings, writer_group(settings.project), ends, until)
 
 

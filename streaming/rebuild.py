@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import redis
 
+from adfeast.feast_ext.online_layout import redis_watermarks_key, view_watermark
 from adfeast.settings import Settings
 from adfeast.watermarks import newest_marks
 from streaming.checkpoints import JobState
@@ -111,13 +111,9 @@ def published_watermark(settings: Settings, view: str) -> int | None:
     """The watermark that Redis holds of a view; None when it holds none or does not answer."""
     client = redis.Redis(settings.redis_host, settings.redis_port, socket_timeout=5, socket_connect_timeout=2)
     try:
-        found: dict[bytes, bytes] = client.hgetall(f"adfeast:watermarks:{settings.project}")
+        return view_watermark(client.hgetall(redis_watermarks_key(settings.project)), view)
     except redis.RedisError as error:
         log.warning("Redis does not say how far view %s is: %s", view, error)
         return None
     finally:
         client.close()
-    count = int(found.get(view.encode(), 0))
-    each = [found.get(f"{view}:{n}".encode()) for n in range(count)]
-    known: list[Any] = [ms for ms in each if ms is not None]
-    return min(map(int, known)) if known and len(known) == count else None

@@ -41,6 +41,11 @@ def event_kind(topic: str) -> str:
     return f"event:{topic}"
 
 
+def layout_kind(view: str) -> str:
+    """The kind of the layouts of a stream view's rows."""
+    return f"layout:{view}"
+
+
 class History:
     """The history of a deployment's project."""
 

@@ -23,14 +23,14 @@ class Topic:
     replication: int = 1
 
 
-def features_topic(view: str) -> str:
-    """Where the values of a stream view go."""
-    return f"features.{view}"
+def features_topic(project: str, view: str) -> str:
+    """Where the values of a stream view go, as rows of adfeast.contract.rows."""
+    return f"features.{project}.{view}"
 
 
-def late_topic(view: str) -> str:
+def late_topic(project: str, view: str) -> str:
     """Where the events go that came behind the watermark of a stream view."""
-    return f"late.{view}"
+    return f"late.{project}.{view}"
 
 
 def dead_letter_topic(topic: str) -> str:
@@ -60,10 +60,10 @@ def topics(definitions: Definitions, settings: Settings) -> dict[str, Topic]:
     for topic in definitions.events:
         found |= {topic: _topic(settings, settings.event_partitions), dead_letter_topic(topic): dead_letters(settings)}
     for view in (v.name for v in definitions.views.values() if v.kind == "stream"):
-        values = features_topic(view)
+        values, late = features_topic(definitions.project, view), late_topic(definitions.project, view)
         found |= {
             values: _topic(settings, settings.feature_partitions),
-            late_topic(view): _topic(settings, 1),
+            late: _topic(settings, 1),
             dead_letter_topic(values): dead_letters(settings),
         }
     return found

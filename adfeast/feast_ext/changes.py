@@ -170,4 +170,4 @@ def _kept(before: Definitions, after: Definitions) -> Iterator[str]:
         elif left and view.tier == "redis":
             yield f"Redis fields of {name}: {', '.join(sorted(left))}"
         if gone and view.kind == "stream":
-            yield f"Kafka topic {features_topic(name)}"
+            yield f"Kafka topic {features_topic(after.project, name)}"

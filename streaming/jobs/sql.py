@@ -27,10 +27,25 @@ SQL_TYPES = {
     "timestamp-millis": "TIMESTAMP_LTZ(3)",
     "array<string>": "ARRAY<STRING>",
 }
+# What a row of the window function is (SawtoothWindows.java).
+VALUE, LATE, WATERMARK = 0, 1, 2
 FUNCTIONS = [
-    "CREATE TEMPORARY SYSTEM FUNCTION decode_event AS 'adfeast.streaming.DecodeEvent'",
-    "CREATE TEMPORARY SYSTEM FUNCTION sawtooth_windows AS 'adfeast.streaming.SawtoothWindows'",
+    f"CREATE TEMPORARY SYSTEM FUNCTION {name} AS 'adfeast.streaming.{function}'"
+    for name, function in (
+        ("decode_event", "DecodeEvent"),
+        ("decode_row", "DecodeRow"),
+        ("encode_row", "EncodeRow"),
+        ("sawtooth_windows", "SawtoothWindows"),
+        ("watermark_keys", "WatermarkKeys"),
+    )
 ]
+# Keyed, so that the rows of a key keep their order; values are absolute, so writing one twice does no harm.
+RAW_ROWS = {
+    "key.format": "raw",
+    "key.fields": "entity_key",
+    "value.format": "raw",
+    "value.fields-include": "EXCEPT_KEY",
+}
 
 
 def statements(plan: Plan, job: str) -> tuple[list[str], list[str]]:
@@ -39,7 +54,7 @@ def statements(plan: Plan, job: str) -> tuple[list[str], list[str]]:
 
 
 def features(plan: Plan, job: str) -> tuple[list[str], list[str]]:
-    """A stream view: its values to `features.<view>`, its late events to `late.<view>`."""
+    """A stream view: its values and its watermark to `features.<project>.<view>`, late events to `late...`."""
     [view] = [v for v in plan["views"] if v["name"] == plan["jobs"][job]["view"]]
     [event] = [e for e in plan["events"] if e["topic"] == view["topic"]]
     declare = [
@@ -53,15 +68,15 @@ def features(plan: Plan, job: str) -> tuple[list[str], list[str]]:
 
 
 def window_spec(plan: Plan, job: str, view: Plan) -> str:
-    """The features of a view and those of the window function's options that are not 0."""
+    """What the window function is told (WindowSpec.java): the features, and its options that are not 0."""
     start = plan["jobs"][job].get("start", {})
-    options = {"emit": plan["emit_ms"], "from": start.get("from_ms", 0)}
+    options = {"emit": plan["emit_ms"], "from": start.get("from_ms", 0), "delay": plan["watermark_delay_ms"]}
     return ";".join([view["spec"], *(f"{name}={ms}" for name, ms in options.items() if ms)])
 
 
 def archive(plan: Plan) -> tuple[list[str], list[str]]:
     """Every event, snapshot and value to Parquet, exactly once; messages that are no events to `<topic>.dead`."""
-    declare, insert = list(FUNCTIONS[:1]), []
+    declare, insert = list(FUNCTIONS), []
     for source in plan["events"]:
         topic, columns = source["topic"], _split(source["columns"])
         path = plan["lake"][topic]
@@ -79,23 +94,19 @@ def archive(plan: Plan) -> tuple[list[str], list[str]]:
             f"FROM {_name(topic)} WHERE event IS NULL",
         ]
     for view in plan["views"]:
-        topic, time = view["output"], _name(plan["envelope"]["time"])
-        typed = [f"{_name(view['join_key'])} STRING", *_feature_columns(view)]
-        times = [f"{time} TIMESTAMP_LTZ(3)", "created_timestamp TIMESTAMP_LTZ(3)"]
+        topic, time = view["output"], plan["envelope"]["time"]
+        typed = [f"{_name(view['join_key'])} STRING", *(f"{_name(f['name'])} {f['type']}" for f in view["features"])]
+        times = [f"{_name(time)} TIMESTAMP_LTZ(3)", "created_timestamp TIMESTAMP_LTZ(3)"]
         declare += [
-            f"CREATE TEMPORARY TABLE {_name(topic)} ({', '.join(typed)}, {time} BIGINT, "
-            f"written TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL) WITH ("
-            + _options(
-                _kafka_source(plan, topic, "archive", "group-offsets")
-                | {"format": "json", "json.ignore-parse-errors": "true"}
-            )
-            + ")",
-            _lake_sink(topic, plan["lake"][topic], [*typed, *times], plan["envelope"]["time"]),
+            _row_source(plan, view),
+            _lake_sink(topic, plan["lake"][topic], [*typed, *times], time),
         ]
-        names = ", ".join([_name(view["join_key"]), *(_name(f["name"]) for f in view["features"])])
+        taken = ", ".join(f"decoded.{_name(f['name'])}" for f in view["features"])
+        # What is no row of values is left out here: the Redis writer sends it to the dead letters with the reason.
         insert.append(
-            f"INSERT INTO {_name('lake ' + topic)} SELECT {names}, TO_TIMESTAMP_LTZ({time}, 3), written "
-            f"FROM {_name(topic)} WHERE {time} IS NOT NULL"
+            f"INSERT INTO {_name('lake ' + topic)} SELECT entity_key, {taken}, "
+            f"TO_TIMESTAMP_LTZ(decoded.event_timestamp, 3), written "
+            f"FROM {_name(topic)} WHERE decoded IS NOT NULL AND entity_key <> ''"
         )
     return declare, insert
 
@@ -128,50 +139,61 @@ def _event_source(plan: Plan, event: Plan, job: str, *, watermark: bool) -> str:
 
 def _windows(plan: Plan, view: Plan, spec: str) -> str:
     amounts = ", ".join(["CAST(1 AS DOUBLE)", *(f"CAST(event.{_name(a)} AS DOUBLE)" for a in view["amounts"])])
-    identity = _name(plan["envelope"]["id"])
+    identity, topic = f"event.{_name(plan['envelope']['id'])}", _name(view["topic"])
+    # Marks are fanned out in a branch of their own, so that the events need not pass through the fan. A key of theirs
+    # takes the way of the values: to a subtask, to a partition.
     return (
         f"CREATE TEMPORARY VIEW {_name('windows ' + view['name'])} AS "
         "WITH e AS (SELECT "
-        f"COALESCE(event.{_name(view['join_key'])}, '') AS entity_key, event.{identity} AS event_id, "
-        f"ARRAY[{amounts}] AS amounts, ts FROM {_name(view['topic'])} WHERE event IS NOT NULL) "
+        f"event.{_name(view['join_key'])} AS entity_key, {identity} AS event_id, ARRAY[{amounts}] AS amounts, ts "
+        f"FROM {topic} WHERE {identity} IS NOT NULL "
+        "UNION ALL SELECT mark, CAST(NULL AS STRING), CAST(NULL AS ARRAY<DOUBLE>), ts "
+        f"FROM (SELECT ts FROM {topic} WHERE event IS NOT NULL AND {identity} IS NULL), "
+        f"LATERAL TABLE(watermark_keys({plan['watermark_keys']})) AS marks(mark)) "
         "SELECT * FROM sawtooth_windows(events => TABLE e PARTITION BY entity_key, "
         f"spec => {_text(spec)}, on_time => DESCRIPTOR(ts), uid => {_text(view['name'])})"
     )
 
 
-def _values_sink(plan: Plan, view: Plan) -> str:
-    columns = ", ".join(
-        [f"{_name(view['join_key'])} STRING", f"{_name(plan['envelope']['time'])} BIGINT", *_feature_columns(view)]
+def _row_source(plan: Plan, view: Plan) -> str:
+    """The rows of a view in the features that it has today, whichever layout they were written in."""
+    topic = view["output"]
+    columns = ",".join(f"{f['name']}:{f['type']}" for f in view["features"])
+    decoded = f"decode_row(message, {_text(columns)}, {_text(plan['layouts'][topic])})"
+    options = _kafka_source(plan, topic, "archive", "group-offsets") | RAW_ROWS
+    return (
+        f"CREATE TEMPORARY TABLE {_name(topic)} (entity_key STRING, message BYTES, "
+        f"written TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, decoded AS {decoded}) WITH ({_options(options)})"
     )
-    options = _options(_kafka_sink(plan, view, "output"))
-    return f"CREATE TEMPORARY TABLE {_name(view['output'])} ({columns}) WITH ({options})"
+
+
+def _values_sink(plan: Plan, view: Plan) -> str:
+    options = _kafka(plan, view["output"]) | RAW_ROWS | {"sink.delivery-guarantee": "at-least-once"}
+    return (
+        f"CREATE TEMPORARY TABLE {_name(view['output'])} (entity_key STRING, message BYTES) WITH ({_options(options)})"
+    )
 
 
 def _late_sink(plan: Plan, view: Plan) -> str:
     identity, time = plan["envelope"]["id"], plan["envelope"]["time"]
     columns = f"{_name(view['join_key'])} STRING, {_name(identity)} STRING, {_name(time)} BIGINT"
-    return (
-        f"CREATE TEMPORARY TABLE {_name(view['late'])} ({columns}) WITH ({_options(_kafka_sink(plan, view, 'late'))})"
-    )
+    return f"CREATE TEMPORARY TABLE {_name(view['late'])} ({columns}) WITH ({_options(_late_options(plan, view))})"
 
 
 def _insert_values(plan: Plan, view: Plan) -> str:
-    values = [f"CAST(amounts[{i}] AS {f['type']})" for i, f in enumerate(view["features"], start=1)]
+    types = ",".join(f["type"] for f in view["features"])
+    row = f"encode_row({_text(view['layout'])}, at_ms, amounts, {_text(types)})"
     return (
-        f"INSERT INTO {_name(view['output'])} SELECT entity_key, at_ms, {', '.join(values)} "
-        f"FROM {_name('windows ' + view['name'])} WHERE NOT late"
+        f"INSERT INTO {_name(view['output'])} SELECT entity_key, {row} "
+        f"FROM {_name('windows ' + view['name'])} WHERE kind <> {LATE}"
     )
 
 
 def _insert_late(plan: Plan, view: Plan) -> str:
     return (
         f"INSERT INTO {_name(view['late'])} SELECT entity_key, event_id, at_ms "
-        f"FROM {_name('windows ' + view['name'])} WHERE late"
+        f"FROM {_name('windows ' + view['name'])} WHERE kind = {LATE}"
     )
-
-
-def _feature_columns(view: Plan) -> list[str]:
-    return [f"{_name(f['name'])} {f['type']}" for f in view["features"]]
 
 
 def _lake_sink(topic: str, path: str, columns: list[str], time: str) -> str:
@@ -219,9 +241,8 @@ def _kafka_source(plan: Plan, topic: str, job: str, start: str) -> dict[str, str
     }
 
 
-def _kafka_sink(plan: Plan, view: Plan, output: str) -> dict[str, str]:
-    # Keyed, so that the rows of a key keep their order; values are absolute, so writing one twice does no harm.
-    return _kafka(plan, view[output]) | {
+def _late_options(plan: Plan, view: Plan) -> dict[str, str]:
+    return _kafka(plan, view["late"]) | {
         "key.format": "raw",
         "key.fields": view["join_key"],
         "value.format": "json",

@@ -1,93 +1,106 @@
-"""A row of a feature topic as Feast keeps it in Redis: `get_online_features` reads it (see adfeast/online_layout.py).
+"""Rows of one layout of a view as Redis commands take them: Feast's keys, fields and values, column by column.
 
-Values are serialized Feast `Value` messages, times serialized Timestamps.
+`get_online_features` reads what becomes of them (adfeast/feast_ext/online_layout.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from adfeast.contract.definitions import View
-from adfeast.contract.events import EVENT_TIME
-from adfeast.feast_ext.online_layout import redis_field, redis_key, redis_time_field
-from adfeast.feast_ext.registry import feast_protos
-from streaming.errors import BadFeatureRow
+from adfeast.contract.rows import CODES, Layout
+from adfeast.feast_ext.online_layout import entity_key, redis_field, redis_life, redis_time_field
+from streaming.redis_writer.values import ENCODERS, bulk, times
 
-with feast_protos():
-    from feast.protos.feast.types.Value_pb2 import Value as ValueProto
-from google.protobuf.timestamp_pb2 import Timestamp
-
-VALUE_FIELDS = {"int64": "int64_val", "float64": "double_val", "float32": "float_val"}
-
-# A row with an older time never overwrites a newer one; an equal time does, as it is a correction of the same moment.
-# ARGV is the list of fields and values, the row's Timestamp first; a Timestamp is two varints, seconds and nanos.
-WRITE_IF_NEWER = """
-local function read(text)
-  local parts, i = {0, 0}, 1
-  while i <= #text do
-    local field, value, unit = math.floor(string.byte(text, i) / 8), 0, 1
-    repeat
-      i = i + 1
-      local b = string.byte(text, i)
-      value, unit = value + (b % 128) * unit, unit * 128
-    until b < 128
-    parts[field], i = value, i + 1
-  end
-  return parts
-end
-local stored = redis.call('HGET', KEYS[1], ARGV[1])
-if stored then
-  local old, new = read(stored), read(ARGV[2])
-  if old[1] > new[1] or (old[1] == new[1] and old[2] > new[2]) then return 0 end
-end
-redis.call('HSET', KEYS[1], unpack(ARGV))
-return 1
-"""
+# Rows of a former layout this near to the watermark of today's may be doubles of what its job writes.
+BESIDE_MS = 60_000
 
 
-@lru_cache(maxsize=1 << 16)
-def _value(kind: str, number: int | float) -> bytes:
-    value = ValueProto()
-    setattr(value, kind, number)
-    return bytes(value.SerializeToString())
+@dataclass
+class Progress:
+    """How far the rows of a view's layout of today are, by the watermark rows that were read."""
+
+    ms: int = 0
 
 
-def _timestamp(ms: int) -> bytes:
-    seconds, rest = divmod(ms, 1000)
-    return bytes(Timestamp(seconds=seconds, nanos=rest * 1_000_000).SerializeToString())
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one layout, one a key.
+
+    Attributes:
+        constant: arguments that all have in common; `width` the fields of each.
+        keys: of the hashes, `arguments` what the script takes for each; both in RESP.
+        sources: places of the rows in what they were made from.
+        newest_ms: their newest time.
+    """
+
+    constant: bytes
+    width: int
+    keys: list[bytes]
+    arguments: list[bytes]
+    sources: list[int]
+    newest_ms: int
 
 
 class RowLayout:
-    """Turns the rows of one view's topic into keys and hash fields; everything constant is worked out once."""
+    """Everything that is constant for one layout of a view's rows.
 
-    def __init__(self, view: View, project: str) -> None:
-        self.view, self.project = view, project
-        self.names = {f.name for f in view.features}
-        self._time_field = redis_time_field(view.name)
-        self._fields = [(f.name, redis_field(view.name, f.name), VALUE_FIELDS[f.dtype]) for f in view.features]
+    A feature that the view has no more, or has in another type, is left out.
 
-    def encode(self, row: Mapping[str, Any]) -> tuple[bytes, int, list[bytes]]:
-        """Redis key, event time in milliseconds and `[field, value, ...]`, the time's field first.
+    Args:
+        keep_s: how long a hash must not go once it was written.
+        progress: of the layout that the view has today; all layouts of the view share it.
+    """
 
-        A feature that the row has not is left as it is: the row was made before the feature was declared.
+    def __init__(self, layout: Layout, view: View, project: str, keep_s: int, progress: Progress) -> None:
+        self.layout, self.view, self.progress = layout, view, progress
+        self.current = layout == Layout.of(view)
+        kinds = {f.name: f.dtype for f in view.features}
+        places = [(f"f{i}", name, kind) for i, (name, kind, _) in enumerate(layout.columns)]
+        self._dtype = np.dtype([("head", "V9"), ("ms", "<q"), *((f, f"<{CODES[kind]}") for f, _, kind in places)])
+        taken = [p for p in places if p[1] in kinds and (p[2] == "BIGINT" or kinds[p[1]] != "int64")]
+        self._columns = [(place, ENCODERS[kinds[name]]) for place, name, _ in taken]
+        fields = [redis_time_field(view.name), *(redis_field(view.name, name) for _, name, _ in taken)]
+        self._width = len(fields)
+        lives = [b"%d" % seconds for seconds in redis_life(keep_s)]
+        self._constant = b"".join(map(bulk, [*lives, b"%d" % len(fields), *fields]))
+        self._key = entity_key(layout.join_key, "")[:-4]
+        self._project = project.encode()
 
-        Raises:
-            BadFeatureRow: no key, no time or a value of another type.
+    def table(self, rows: Sequence[bytes]) -> NDArray[Any]:
+        """Rows of this layout, all of its size, as a structured array."""
+        return np.frombuffer(b"".join(rows), self._dtype)
+
+    def rows(self, table: NDArray[Any], keys: Sequence[bytes]) -> Rows:
+        """The newest row of each key, the later of equals."""
+        order = np.argsort(table["ms"], kind="stable").tolist()
+        places = list({keys[i]: i for i in order}.values())
+        taken = table[places]
+        ms = taken["ms"].tolist()
+        columns = [make(taken[place]) for place, make in self._columns]
+        limits = [bulk(b"%d" % self._limit(t)) for t in ms]
+        return Rows(
+            self._constant,
+            self._width,
+            [self._redis_key(keys[i]) for i in places],
+            [b"".join(parts) for parts in zip(limits, times(ms), *columns, strict=True)],
+            places,
+            max(ms),
+        )
+
+    def _limit(self, ms: int) -> int:
+        """The newest stored time that gives way to a row.
+
+        Equal times overwrite each other: they are corrections. But a former layout's row does not overwrite one of the
+        same time where today's job is, or is about to be: that job would not write it again.
         """
-        key, ms = row.get(self.view.join_key), row.get(EVENT_TIME)
-        if not isinstance(key, str) or not key:
-            raise BadFeatureRow(f"{self.view.join_key} must be a text that is not empty, got {key!r}")
-        if not isinstance(ms, int) or isinstance(ms, bool) or ms <= 0:
-            raise BadFeatureRow(f"{EVENT_TIME} must be milliseconds since 1970, got {ms!r}")
-        fields = [self._time_field, _timestamp(ms)]
-        for name, field, kind in self._fields:
-            if name not in row:
-                continue
-            number = row[name]
-            wanted = (int,) if kind == "int64_val" else (int, float)
-            if not isinstance(number, wanted) or isinstance(number, bool):
-                raise BadFeatureRow(f"{name} must be a number for {kind}, got {number!r}")
-            fields += [field, _value(kind, number)]
-        return redis_key(self.view.join_key, key, self.project), ms, fields
+        return ms if self.current or ms > self.progress.ms + BESIDE_MS else ms - 1
+
+    def _redis_key(self, key: bytes) -> bytes:
+        return bulk(b"%b%b%b%b" % (self._key, struct.pack("<I", len(key)), key, self._project))

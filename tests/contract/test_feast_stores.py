@@ -16,11 +16,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import redis
 from feast import FeatureStore
 
 from adfeast.contract.definitions import Definitions
 from adfeast.contract.events import EVENT_TIME
 from adfeast.feast_ext.errors import TierError
+from adfeast.feast_ext.online_layout import redis_key
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.feast_ext.store import apply, open_store
 from adfeast.settings import Settings
@@ -82,6 +84,18 @@ def test_an_older_row_never_wins_and_a_correction_does(store, definitions):
             store.write_to_online_store(view.name, frame)
             values[step] = read(store, view, ["k"])
         assert values["older"] == values["newest"] != values["corrected"], view.name
+
+
+def test_a_hash_lives_as_long_as_its_rows_and_not_for_ever(own, store, definitions):
+    view = next(v for v in definitions.views.values() if v.tier == "redis")
+    key = redis_key(view.join_key, "lives", own.project)
+    with redis.Redis(own.redis_host, own.redis_port) as client:
+        # New, about to go, and kept longer by another view of the entity.
+        for left, least, most in ((None, 1.1, 1.3), (10, 1.1, 1.3), (10 * view.max_age_s, 9, 10)):
+            if left:
+                client.expire(key, left)
+            store.write_to_online_store(view.name, rows(view, ["lives"], NOON, random.Random(1)))
+            assert least * view.max_age_s < client.ttl(key) <= most * view.max_age_s
 
 
 def test_ids_stay_exact_beside_nulls(own, store, definitions):

@@ -199,7 +199,7 @@ def test_a_removed_view_keeps_its_table_and_its_values_until_gc(deployed: Deploy
     for view in definitions.views.values():
         store.write_to_online_store(view.name, rows(view, ["a", "b"], NOW, random.Random(1)))
     with admin(settings.kafka_bootstrap) as client:
-        topics = [kind("user_click_activity") for kind in (features_topic, late_topic)]
+        topics = [kind(settings.project, "user_click_activity") for kind in (features_topic, late_topic)]
         client.create_topics({topic: {"num_partitions": 1} for topic in topics})
     contract = definitions.contract(settings.feature_service)
     History(settings).record(CONTRACT, contract.hash, contract.to_json())
@@ -225,8 +225,8 @@ def test_a_removed_view_keeps_its_table_and_its_values_until_gc(deployed: Deploy
         ("fields", "user_click_activity.clicks_1h", 2),
         ("fields", "user_click_activity.clicks_5m", 2),
         ("fields", "user_click_activity (time)", 2),
-        ("topic", "features.user_click_activity", 0),
-        ("topic", "late.user_click_activity", 0),
+        ("topic", "features.adfeast.user_click_activity", 0),
+        ("topic", "late.adfeast.user_click_activity", 0),
     }
     assert collect(settings, SystemClock(), apply=True).garbage == dry.garbage
     assert collect(settings, SystemClock(), apply=True).garbage == ()

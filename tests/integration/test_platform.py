@@ -80,7 +80,8 @@ def test_topics_follow_the_definitions(settings: Settings) -> None:
     streams = [v.name for v in definitions.views.values() if v.kind == "stream"]
     assert streams
     assert all(len(topics[topic]) == 2 for topic in definitions.events)
-    assert {f"{kind}.{view}" for kind in ("features", "late") for view in streams} <= set(topics)
+    wanted = {f"{kind}.{settings.project}.{view}" for kind in ("features", "late") for view in streams}
+    assert wanted <= set(topics)
 
 
 def test_up_again_changes_nothing(platform: Platform) -> None:

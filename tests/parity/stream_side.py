@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +12,8 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from adfeast.contract.definitions import Definitions
-from adfeast.contract.events import EVENT_TIME, EventCodec
+from adfeast.contract.events import EventCodec
+from adfeast.contract.rows import Layout
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings
 from infra.local.platform.platform import Platform
@@ -69,11 +69,11 @@ class StreamSide:
     def emitted(self, view: Mapping[str, Any]) -> list[Emitted]:
         """The rows of a view's feature topic."""
         rows = []
+        layout = Layout.of(self.definitions.views[view["name"]])
         for message in self.read(view["output"]):
-            row = json.loads(message.value())
-            key, ms = row.pop(view["join_key"]), row.pop(EVENT_TIME)
-            assert message.key() == key.encode()
-            rows.append(Emitted(key, ms, tuple(sorted(row.items()))))
+            ms, row = layout.decode(message.value())
+            if row:
+                rows.append(Emitted(message.key().decode(), ms, tuple(sorted(row.items()))))
         return rows
 
 

@@ -9,11 +9,11 @@ def test_every_topic_has_its_dead_letters_and_they_fit():
     found = topics(definitions(), Settings())
     assert set(found) == {
         "bids", "bids.dead", "snapshots", "snapshots.dead",
-        "features.shop_bids", "features.shop_bids.dead", "late.shop_bids",
+        "features.p.shop_bids", "features.p.shop_bids.dead", "late.p.shop_bids",
     }  # fmt: skip
     sizes = {name: int(t.configs.get("max.message.bytes", 1 << 20)) for name, t in found.items()}
     assert sizes["snapshots"] == 8 << 20
-    assert all(sizes[f"{name}.dead"] > sizes[name] for name in ("bids", "snapshots", "features.shop_bids"))
+    assert all(sizes[f"{name}.dead"] > sizes[name] for name in ("bids", "snapshots", "features.p.shop_bids"))
     assert (found["bids"].partitions, found["snapshots"].partitions) == (2, 2)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from adfeast.contract.definitions import Aggregation, Definitions, Feature, View
 from adfeast.contract.events import fingerprint
+from adfeast.contract.rows import Layout
 from adfeast.errors import DefinitionError
 from adfeast.settings import Settings
 from streaming.jobs.sql import statements
@@ -105,9 +106,9 @@ def test_a_feature_that_no_aggregation_makes_is_named(settings: Settings) -> Non
 def test_every_sink_is_fed_and_the_rows_of_a_key_stay_in_order(settings: Settings) -> None:
     plan = make_plan(definitions(), settings)
     declare, insert = statements(plan, JOB)
-    assert [i.split("`")[1] for i in insert] == ["features.shop_bids", "late.shop_bids"]
-    sink = next(d for d in declare if d.startswith("CREATE TEMPORARY TABLE `features.shop_bids`"))
-    assert "'key.fields' = 'shop_id'" in sink
+    assert [i.split("`")[1] for i in insert] == ["features.p.shop_bids", "late.p.shop_bids"]
+    sink = next(d for d in declare if d.startswith("CREATE TEMPORARY TABLE `features.p.shop_bids`"))
+    assert "'key.fields' = 'entity_key'" in sink
     assert any("INTERVAL '0 00:00:05.000' DAY TO SECOND(3)" in d for d in declare)
     _, insert = statements(plan, ARCHIVE)
     assert {i.split("`")[1] for i in insert} == {
@@ -115,7 +116,7 @@ def test_every_sink_is_fed_and_the_rows_of_a_key_stay_in_order(settings: Setting
         "bids.dead",
         "lake snapshots",
         "snapshots.dead",
-        "lake features.shop_bids",
+        "lake features.p.shop_bids",
     }
 
 
@@ -149,10 +150,45 @@ def test_a_job_that_is_built_beside_another_reads_from_a_time_and_writes_from_a_
     plan = make_plan(definitions(), settings)
     declare, _ = statements(plan, JOB)
     assert any("'scan.startup.mode' = 'earliest-offset'" in d for d in declare)
-    assert any("spec => '1-60000-5000_0-30000-0'" in d for d in declare)
+    assert any("spec => '1-60000-5000_0-30000-0;delay=5000'" in d for d in declare)
     declare, _ = statements(started(plan, JOB, {"lineage": 7, "timestamp_ms": 1_000, "from_ms": 2_000}), JOB)
     source = next(d for d in declare if d.startswith("CREATE TEMPORARY TABLE `bids`"))
     assert "'scan.startup.mode' = 'timestamp'" in source
     assert "'scan.startup.timestamp-millis' = '1000'" in source
     assert f"'properties.group.id' = '{settings.project}-{JOB}@{plan['jobs'][JOB]['digest']}.7'" in source
-    assert any("spec => '1-60000-5000_0-30000-0;from=2000'" in d for d in declare)
+    assert any("spec => '1-60000-5000_0-30000-0;from=2000;delay=5000'" in d for d in declare)
+
+
+def test_rows_of_every_layout_are_archived_and_a_former_one_is_no_matter_of_the_features(settings: Settings) -> None:
+    summed = definitions()
+    view = summed.views["shop_bids"]
+    renamed = {"shop_bids": replace(view, features=view.features[::-1])}
+    first = make_plan(summed, settings)
+    second = make_plan(replace(summed, views=renamed), settings)
+    own = [Layout.of(d["shop_bids"]).id.hex() for d in (summed.views, renamed)]
+    assert first["layouts"]["features.p.shop_bids"] == f"{own[0]}=spent:DOUBLE,visit:BIGINT"
+    assert set(second["layouts"]["features.p.shop_bids"].split(";")) == {
+        f"{own[0]}=spent:DOUBLE,visit:BIGINT",
+        f"{own[1]}=visit:BIGINT,spent:DOUBLE",
+    }
+    again = make_plan(summed, settings)
+    assert again["jobs"][JOB] == first["jobs"][JOB]
+    decoded = f"decode_row(message, 'spent:DOUBLE,visit:BIGINT', '{again['layouts']['features.p.shop_bids']}')"
+    assert any(decoded in d for d in statements(again, ARCHIVE)[0])
+    _, insert = statements(again, JOB)
+    assert f"encode_row('{own[0]}', at_ms, amounts, 'DOUBLE,BIGINT')" in insert[0]
+
+
+def test_marks_are_fanned_out_beside_the_events_and_the_function_knows_its_options(settings: Settings) -> None:
+    plan = make_plan(definitions(), settings, parallelism=3)
+    assert plan["watermark_keys"] == 24
+    view = next(d for d in statements(plan, JOB)[0] if "`windows shop_bids`" in d)
+    events, _, marks = view.partition("UNION ALL")
+    assert "watermark_keys" not in events
+    assert "LATERAL TABLE(watermark_keys(24))" in marks
+    assert "spec => '1-60000-5000_0-30000-0;delay=5000'" in marks
+    coalesced = make_plan(definitions(), settings, parallelism=3, emit_ms=250)
+    assert coalesced["jobs"][JOB]["digest"] != plan["jobs"][JOB]["digest"]
+    later = started(coalesced, JOB, {"lineage": 1, "timestamp_ms": 0, "from_ms": 7})
+    view = next(d for d in statements(later, JOB)[0] if "`windows shop_bids`" in d)
+    assert "spec => '1-60000-5000_0-30000-0;emit=250;from=7;delay=5000'" in view

@@ -1,101 +1,204 @@
 package adfeast.streaming;
 
-import java.util.Iterator;
-import java.util.Map;
-import java.util.function.BiConsumer;
-import org.apache.flink.table.annotation.ArgumentHint;
-import org.apache.flink.table.annotation.ArgumentTrait;
-import org.apache.flink.table.annotation.DataTypeHint;
-import org.apache.flink.table.annotation.FunctionHint;
-import org.apache.flink.table.annotation.StateHint;
+import java.util.EnumSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import org.apache.flink.table.api.DataTypes;
 import org.apache.flink.table.api.dataview.MapView;
+import org.apache.flink.table.catalog.DataTypeFactory;
+import org.apache.flink.table.data.GenericArrayData;
+import org.apache.flink.table.data.GenericRowData;
+import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.data.StringData;
+import org.apache.flink.table.data.binary.BinaryStringData;
+import org.apache.flink.table.functions.FunctionContext;
 import org.apache.flink.table.functions.ProcessTableFunction;
-import org.apache.flink.types.Row;
+import org.apache.flink.table.functions.SpecializedFunction;
+import org.apache.flink.table.functions.UserDefinedFunction;
+import org.apache.flink.table.types.DataType;
+import org.apache.flink.table.types.inference.StateTypeStrategy;
+import org.apache.flink.table.types.inference.StaticArgument;
+import org.apache.flink.table.types.inference.StaticArgumentTrait;
+import org.apache.flink.table.types.inference.TypeInference;
+import org.apache.flink.table.types.inference.TypeStrategies;
 
 /**
  * {@code sawtooth_windows(events => TABLE e PARTITION BY entity_key, spec => '...', on_time => DESCRIPTOR(ts))}: all
- * features of one view in one pass. A row comes out when a value changes, at an event or when events leave a window; a
- * late event comes out as a row with {@code late}. Rows without {@code event_id} are time marks: they move the watermark.
+ * features of one view in one pass; {@link WindowSpec} says how they are written. The columns of the events are
+ * {@code entity_key, event_id, amounts, ts}, in this order.
+ *
+ * <p>A row comes out of kind VALUE when the values of a key are to be written, LATE for an event that was not counted, and
+ * WATERMARK for a key that begins with a zero byte: those are fed with time marks (rows without {@code event_id}), and say
+ * that every event up to {@code at_ms} that came on time is in the values that came out before.
+ *
+ * <p>Rows stay in Flink's own form on both sides: to convert them costs more than to count.
  */
-@FunctionHint(output = @DataTypeHint("ROW<late BOOLEAN, event_id STRING, at_ms BIGINT, amounts ARRAY<DOUBLE>>"))
-public class SawtoothWindows extends ProcessTableFunction<Row> {
-    private transient String specText;
-    private transient WindowSpec spec;
+public class SawtoothWindows extends ProcessTableFunction<RowData> implements SpecializedFunction {
+    static final int VALUE = 0;
+    static final int LATE = 1;
+    static final int WATERMARK = 2;
+    /** Event time that must pass between two watermarks of a key. */
+    static final long WATERMARK_STEP_MS = 200;
 
-    public void eval(
-            Context ctx,
-            @StateHint WindowState state,
-            @StateHint MapView<String, Long> seen,
-            @ArgumentHint({ArgumentTrait.SET_SEMANTIC_TABLE, ArgumentTrait.REQUIRE_ON_TIME}) Row events,
-            String spec)
+    /** What {@code lastEvent} holds for a key of time marks: no event has this time. */
+    private static final long MARKS = -1;
+    /** A time at which every bucket of ids is over. */
+    private static final long ALL = Long.MAX_VALUE;
+
+    private static final int KEY_COLUMN = 0;
+    private static final int ID_COLUMN = 1;
+    private static final int AMOUNTS_COLUMN = 2;
+
+    private final WindowSpec spec;
+    private transient SeenIds seen;
+    private transient WindowState.Output values;
+
+    /** What the planner finds by name; {@link #specialize} makes the one that runs. */
+    public SawtoothWindows() {
+        this(null);
+    }
+
+    private SawtoothWindows(WindowSpec spec) {
+        this.spec = spec;
+    }
+
+    @Override
+    public UserDefinedFunction specialize(SpecializedContext context) {
+        return new SawtoothWindows(
+                WindowSpec.parse(context.getCallContext().getArgumentValue(1, String.class).orElseThrow()));
+    }
+
+    @Override
+    public void open(FunctionContext context) {
+        seen = new SeenIds(spec);
+        values = (time, amounts) -> collect(row(VALUE, null, time, amounts));
+    }
+
+    public void eval(Context ctx, WindowState state, MapView<Long, long[]> slots, RowData events, StringData text)
             throws Exception {
-        String id = events.getFieldAs("event_id");
-        if (id == null) {
-            return;
-        }
-        WindowSpec windows = parsed(spec);
         TimeContext<Long> clock = ctx.timeContext(Long.class);
         long event = clock.time();
-        Long watermark = clock.currentWatermark();
-        Long first = seen.get(id);
-        if (first != null && first + windows.horizon() > Math.max(state.time, event)) {
+        Long known = clock.currentWatermark();
+        long watermark = known == null ? WindowState.NEVER : known;
+        boolean marks = isMarks(events.getString(KEY_COLUMN));
+        if (events.isNullAt(ID_COLUMN)) {
+            if (marks) {
+                mark(clock, state, event - spec.delay(), watermark);
+            }
             return;
         }
-        // The second bound holds while there is no watermark yet, as after a restart.
-        if ((watermark != null && event <= watermark) || event <= state.time - windows.horizon()) {
-            collect(Row.of(true, id, event, null));
+        StringData id = events.getString(ID_COLUMN);
+        if (!marks && seen.contains(state, slots, id.toBytes(), Math.max(state.time, event))) {
             return;
         }
-        seen.put(id, event);
-        state.add(windows, event, events.getFieldAs("amounts"), emitter());
-        if (state.lastEvent - state.purged > windows.horizon() / 4) {
-            purge(state, seen, windows);
+        // The last bound holds while there is no watermark yet, as after a restart.
+        if (marks || event <= watermark || event <= state.time - spec.horizon()) {
+            if (spec.from() == 0 || watermark >= spec.from()) {
+                collect(row(LATE, id, event, null));
+            }
+            return;
         }
-        setTimer(clock, state, windows, spec);
+        state.add(spec, event, events.getArray(AMOUNTS_COLUMN).toDoubleArray(), watermark, values);
+        seen.add(state, slots, event);
+        setTimer(clock, state, state.wakeAt(spec, watermark));
     }
 
-    /** The timer bears the spec as its name, because a timer sees no arguments of the call. */
-    public void onTimer(OnTimerContext ctx, WindowState state, MapView<String, Long> seen) throws Exception {
-        WindowSpec windows = parsed(ctx.currentTimer());
+    public void onTimer(OnTimerContext ctx, WindowState state, MapView<Long, long[]> slots) throws Exception {
         TimeContext<Long> clock = ctx.timeContext(Long.class);
-        state.expire(windows, clock.time(), emitter());
-        if (state.nextChange(windows) == Long.MAX_VALUE && clock.time() >= state.lastEvent + windows.horizon()) {
-            ctx.clearAllState();
+        // Timers fire in the order of their times, so this is how far the key is, wherever the watermark has gone.
+        long now = clock.time();
+        if (state.lastEvent == MARKS) {
+            // Others with the same time may fire after this one.
+            publish(state, now - 1);
             return;
         }
-        state.timer = 0;
-        setTimer(clock, state, windows, ctx.currentTimer());
+        if (state.timer == now) {
+            state.timer = 0;
+        }
+        if (state.lastEvent == 0) {
+            ctx.clearAllState(); // of a timer that was left behind: a later one does no harm and is never deleted
+            return;
+        }
+        state.wake(spec, now, values);
+        if (!state.isOver(spec, now)) {
+            setTimer(clock, state, state.wakeAt(spec, now));
+        } else if (seen.drop(state, slots, ALL)) {
+            ctx.clearAllState();
+        } else {
+            setTimer(clock, state, now + 1);
+        }
     }
 
-    private void setTimer(TimeContext<Long> clock, WindowState state, WindowSpec windows, String spec) {
-        long change = state.nextChange(windows);
-        // When nothing is left to expire the ids are still needed, until no duplicate could be told from a new event.
-        long next = change == Long.MAX_VALUE ? state.lastEvent + windows.horizon() : change;
-        if (next != state.timer) {
-            clock.registerOnTime(spec, next);
+    private static void setTimer(TimeContext<Long> clock, WindowState state, long next) {
+        if (state.timer == 0 || next < state.timer) {
+            clock.registerOnTime(next);
             state.timer = next;
         }
     }
 
-    /** Amortized: a quarter of the horizon lies between two passes over the ids. */
-    private static void purge(WindowState state, MapView<String, Long> seen, WindowSpec windows) throws Exception {
-        for (Iterator<Map.Entry<String, Long>> ids = seen.iterator(); ids.hasNext(); ) {
-            if (ids.next().getValue() + windows.horizon() <= state.time) {
-                ids.remove();
-            }
+    private void mark(TimeContext<Long> clock, WindowState state, long told, long watermark) {
+        state.lastEvent = MARKS;
+        if (told <= watermark) {
+            publish(state, watermark);
+        } else {
+            clock.registerOnTime(told);
         }
-        state.purged = state.lastEvent;
     }
 
-    private BiConsumer<Long, Double[]> emitter() {
-        return (time, amounts) -> collect(Row.of(false, null, time, amounts));
+    /** Values may wait as long as the emission interval. */
+    private void publish(WindowState state, long watermark) {
+        long complete = watermark - spec.emit();
+        if (complete >= spec.from() && complete >= state.time + WATERMARK_STEP_MS) {
+            state.time = complete;
+            collect(row(WATERMARK, null, complete, null));
+        }
     }
 
-    private WindowSpec parsed(String text) {
-        if (!text.equals(specText)) {
-            specText = text;
-            spec = WindowSpec.parse(text);
-        }
-        return spec;
+    private static boolean isMarks(StringData key) {
+        BinaryStringData bytes = (BinaryStringData) key;
+        return bytes.getSizeInBytes() > 0 && bytes.byteAt(0) == 0;
+    }
+
+    private static RowData row(int kind, StringData id, long time, double[] amounts) {
+        return GenericRowData.of(kind, id, time, amounts == null ? null : new GenericArrayData(amounts));
+    }
+
+    @Override
+    public TypeInference getTypeInference(DataTypeFactory types) {
+        DataType slots =
+                MapView.newMapViewDataType(
+                        DataTypes.BIGINT().notNull(),
+                        DataTypes.ARRAY(DataTypes.BIGINT().notNull().bridgedTo(long.class)).bridgedTo(long[].class));
+        LinkedHashMap<String, StateTypeStrategy> states = new LinkedHashMap<>();
+        states.put("state", StateTypeStrategy.of(TypeStrategies.explicit(types.createDataType(WindowState.class))));
+        states.put("slots", StateTypeStrategy.of(TypeStrategies.explicit(slots)));
+        return TypeInference.newBuilder()
+                .staticArguments(
+                        List.of(
+                                StaticArgument.table(
+                                        "events",
+                                        DataTypes.ROW(
+                                                        DataTypes.FIELD("entity_key", DataTypes.STRING()),
+                                                        DataTypes.FIELD("event_id", DataTypes.STRING()),
+                                                        DataTypes.FIELD("amounts", DataTypes.ARRAY(DataTypes.DOUBLE())),
+                                                        DataTypes.FIELD("ts", DataTypes.TIMESTAMP_LTZ(3)))
+                                                .bridgedTo(RowData.class),
+                                        false,
+                                        EnumSet.of(
+                                                StaticArgumentTrait.TABLE,
+                                                StaticArgumentTrait.SET_SEMANTIC_TABLE,
+                                                StaticArgumentTrait.REQUIRE_ON_TIME)),
+                                StaticArgument.scalar(
+                                        "spec", DataTypes.STRING().notNull().bridgedTo(StringData.class), false)))
+                .stateTypeStrategies(states)
+                .outputTypeStrategy(
+                        TypeStrategies.explicit(
+                                DataTypes.ROW(
+                                                DataTypes.FIELD("kind", DataTypes.INT().notNull()),
+                                                DataTypes.FIELD("event_id", DataTypes.STRING()),
+                                                DataTypes.FIELD("at_ms", DataTypes.BIGINT().notNull()),
+                                                DataTypes.FIELD("amounts", DataTypes.ARRAY(DataTypes.DOUBLE())))
+                                        .bridgedTo(RowData.class)))
+                .build();
     }
 }

@@ -1,52 +1,136 @@
 package adfeast.streaming;
 
 import java.util.Arrays;
-import java.util.function.BiConsumer;
 
 /**
- * What is kept of one key: sums by tile, sessions, and what was emitted last. Everything depends on event times alone, and
- * the key's own time never goes back: the values emitted are those of a naive reading of the events in the order they
- * arrived (docs/semantics.md), whatever the watermark does between them.
+ * What is kept of one key: sums by tile, sessions, and what was emitted last. Every value depends on event times alone,
+ * and the key's own time never goes back: a row that is emitted holds what a naive reading of the events in the order they
+ * arrived gives for its time (docs/semantics.md). When one is emitted depends on the {@code clock}, which is the
+ * watermark: at every change, or at most once in the spec's emission interval.
  *
  * <p>Public fields and arrays of primitives, because Flink keeps it as a structured type.
  */
 public class WindowState {
+    /** The clock when there is no watermark yet. */
+    static final long NEVER = Long.MIN_VALUE / 2;
+
     /** The key's time: the latest event or expiry seen; 0 before the first event. */
     public long time;
     public long lastEvent;
-    public long purged;
+    /** The earliest timer that is registered, 0 when there is none. */
     public long timer;
-    /** Starts of the tiles that hold events, ascending. */
+    /** The clock when values were emitted last. */
+    public long written = Long.MIN_VALUE;
+    /** Starts of the tiles that hold events, ascending; the older ones may be longer. */
     public long[] tiles = {};
     /** For each tile one sum a column. */
     public double[] sums = {};
     /** For each session four numbers: feature, first event, last event, events; ascending by last event. */
     public long[] sessions = {};
     public double[] emitted = {};
+    /** Ids of counted events while they are few, and the buckets that hold them otherwise; see {@link SeenIds}. */
+    public long[] ids = {};
+    public long[] buckets = {};
+
+    /** Takes the values of a key at a time. */
+    interface Output {
+        void emit(long time, double[] values);
+    }
 
     /** Counts an event that is new and not late. */
-    void add(WindowSpec spec, long event, Double[] amounts, BiConsumer<Long, Double[]> emit) {
-        expire(spec, event - 1, emit);
+    void add(WindowSpec spec, long event, double[] amounts, long clock, Output out) {
+        expire(spec, event - 1, clock, out);
+        long before = time;
         time = Math.max(time, event);
         lastEvent = Math.max(lastEvent, event);
         if (spec.tile() > 0) {
-            addToTile(spec, Math.floorDiv(event, spec.tile()) * spec.tile(), amounts);
+            long start = Math.floorDiv(event, spec.tile()) * spec.tile();
+            addToTile(spec, start, amounts);
+            if (start != Math.floorDiv(before, spec.tile()) * spec.tile()) {
+                forgetTiles(spec);
+            }
         }
         for (int f = 0; f < spec.features(); f++) {
             if (spec.isSession(f)) {
                 addToSession(f, event, spec.window()[f]);
             }
         }
-        forget(spec);
-        emitIfChanged(spec, emit);
+        forgetSessions(spec);
+        write(spec, clock, out);
     }
 
-    /** Emits the values at every time up to {@code until} at which one changes because events leave its window. */
-    void expire(WindowSpec spec, long until, BiConsumer<Long, Double[]> emit) {
+    /** Brings the values to the last time up to {@code until} at which one changes because events leave its window. */
+    void expire(WindowSpec spec, long until, long clock, Output out) {
+        long begin = time;
         for (long next = nextChange(spec); next <= until; next = nextChange(spec)) {
             time = next;
-            forget(spec);
-            emitIfChanged(spec, emit);
+            if (spec.emit() == 0) {
+                write(spec, clock, out);
+            }
+        }
+        if (time > begin) {
+            forgetTiles(spec);
+            forgetSessions(spec);
+        }
+    }
+
+    /** What a timer does: as much time has passed as the watermark says, and values that waited are written. */
+    void wake(WindowSpec spec, long clock, Output out) {
+        if (emitted.length == 0 && spec.from() > 0 && isStarted(spec, clock)) {
+            // Whatever happened before, the first row holds the values at the time from which on they are written.
+            expire(spec, spec.from(), NEVER, out);
+            time = Math.max(time, spec.from());
+            write(spec, clock, out);
+        }
+        expire(spec, clock, clock, out);
+        write(spec, clock, out);
+    }
+
+    /** When {@link #wake} must be called next, if no event comes before. */
+    long wakeAt(WindowSpec spec, long clock) {
+        if (!isStarted(spec, clock)) {
+            return Math.min(spec.from(), end(spec));
+        }
+        long change = nextChange(spec);
+        if (spec.emit() == 0) {
+            return change < Long.MAX_VALUE ? change : end(spec);
+        }
+        long next = written + spec.emit();
+        if (pending(spec)) {
+            return next;
+        }
+        // All keys expire at the same ticks: spread over the interval, by a number that is the key's own.
+        return Math.max(next, change < Long.MAX_VALUE ? change + lastEvent % spec.emit() : end(spec));
+    }
+
+    /** Whether nothing of the key matters any more, whatever may still come. */
+    boolean isOver(WindowSpec spec, long clock) {
+        return clock >= end(spec)
+                && (!isStarted(spec, clock) || (!pending(spec) && written <= clock - spec.emit()));
+    }
+
+    /** Windows are empty then, and an id that comes again is late. */
+    private long end(WindowSpec spec) {
+        return lastEvent + spec.horizon() + 1;
+    }
+
+    private boolean pending(WindowSpec spec) {
+        return !Arrays.equals(values(spec), emitted);
+    }
+
+    private static boolean isStarted(WindowSpec spec, long clock) {
+        return spec.from() == 0 || clock >= spec.from();
+    }
+
+    private void write(WindowSpec spec, long clock, Output out) {
+        if (!isStarted(spec, clock) || (spec.emit() > 0 && written > clock - spec.emit())) {
+            return;
+        }
+        double[] values = values(spec);
+        if (!Arrays.equals(values, emitted)) {
+            emitted = values;
+            written = clock;
+            out.emit(time, values);
         }
     }
 
@@ -69,8 +153,8 @@ public class WindowState {
         return next;
     }
 
-    Double[] values(WindowSpec spec) {
-        Double[] values = new Double[spec.features()];
+    double[] values(WindowSpec spec) {
+        double[] values = new double[spec.features()];
         for (int f = 0; f < values.length; f++) {
             double value = 0;
             if (spec.isSession(f)) {
@@ -86,16 +170,7 @@ public class WindowState {
         return values;
     }
 
-    private void emitIfChanged(WindowSpec spec, BiConsumer<Long, Double[]> emit) {
-        Double[] values = values(spec);
-        double[] plain = Arrays.stream(values).mapToDouble(Double::doubleValue).toArray();
-        if (!Arrays.equals(plain, emitted)) {
-            emitted = plain;
-            emit.accept(time, values);
-        }
-    }
-
-    private void addToTile(WindowSpec spec, long start, Double[] amounts) {
+    private void addToTile(WindowSpec spec, long start, double[] amounts) {
         int columns = spec.columns();
         int i = firstTile(start);
         if (i == tiles.length || tiles[i] != start) {
@@ -140,19 +215,50 @@ public class WindowState {
         sessions = Arrays.copyOf(kept, n + 4);
     }
 
-    /** Drops what no window covers any more and no event that is still accepted can touch. */
-    private void forget(WindowSpec spec) {
-        if (spec.tile() > 0) {
-            long from = Long.MAX_VALUE;
-            for (int f = 0; f < spec.features(); f++) {
-                from = spec.isSession(f) ? from : Math.min(from, spec.from(f, time));
-            }
-            int gone = firstTile(from);
-            if (gone > 0) {
-                tiles = Arrays.copyOfRange(tiles, gone, tiles.length);
-                sums = Arrays.copyOfRange(sums, gone * spec.columns(), sums.length);
+    /** Drops the tiles that no window covers any more, and joins those that only windows of longer slides cover. */
+    private void forgetTiles(WindowSpec spec) {
+        long from = Long.MAX_VALUE;
+        long grain = spec.tile();
+        for (int i = 0; i < spec.coarser().length; i++) {
+            from = Math.min(from, spec.from(spec.coarser()[i], time));
+            if (spec.grains()[i] > grain) {
+                grain = spec.grains()[i];
+                joinTiles(spec, firstTile(from), grain);
             }
         }
+        int gone = tiles.length == 0 ? 0 : firstTile(from);
+        if (gone > 0) {
+            tiles = Arrays.copyOfRange(tiles, gone, tiles.length);
+            sums = Arrays.copyOfRange(sums, gone * spec.columns(), sums.length);
+        }
+    }
+
+    private void joinTiles(WindowSpec spec, int end, long grain) {
+        int columns = spec.columns();
+        int n = 0;
+        for (int i = 0; i < end; i++) {
+            long start = Math.floorDiv(tiles[i], grain) * grain;
+            if (n > 0 && tiles[n - 1] == start) {
+                for (int c = 0; c < columns; c++) {
+                    sums[(n - 1) * columns + c] += sums[i * columns + c];
+                }
+            } else {
+                tiles[n] = start;
+                System.arraycopy(sums, i * columns, sums, n * columns, columns);
+                n++;
+            }
+        }
+        if (n < end) {
+            int left = tiles.length - end;
+            System.arraycopy(tiles, end, tiles, n, left);
+            System.arraycopy(sums, end * columns, sums, n * columns, left * columns);
+            tiles = Arrays.copyOf(tiles, n + left);
+            sums = Arrays.copyOf(sums, (n + left) * columns);
+        }
+    }
+
+    /** Drops the sessions that no event can touch that is still accepted. */
+    private void forgetSessions(WindowSpec spec) {
         int n = 0;
         for (int i = 0; i < sessions.length; i += 4) {
             if (sessions[i + 2] + spec.window()[(int) sessions[i]] > time - spec.horizon()) {

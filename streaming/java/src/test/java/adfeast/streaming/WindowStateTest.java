@@ -8,6 +8,7 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Random;
+import java.util.stream.IntStream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -18,9 +19,13 @@ import org.junit.jupiter.params.provider.ValueSource;
 class WindowStateTest {
     private static final int STREAMS = 5_000;
 
-    private record Event(long time, Double[] amounts) {}
+    private record Event(long time, double[] amounts) {}
 
-    private record Row(long time, List<Double> values) {}
+    private record Row(long time, List<Double> values) {
+        Row(long time, double[] values) {
+            this(time, Arrays.stream(values).boxed().toList());
+        }
+    }
 
     @ParameterizedTest
     @ValueSource(longs = {1, 2, 3, 4})
@@ -37,6 +42,52 @@ class WindowStateTest {
         }
     }
 
+    /**
+     * Whatever the emission interval and the watermarks: a row holds what the twin says for its time and the events counted
+     * until then, rows keep their distance, an event is in them when the watermark has passed it by the interval, and the
+     * last row is that of every change.
+     */
+    @ParameterizedTest
+    @ValueSource(longs = {6, 7, 8, 9})
+    void coalescedRowsHoldTheValuesAtTheirTime(long seed) {
+        for (int stream = 0; stream < STREAMS; stream++) {
+            Random dice = new Random(seed * STREAMS + stream);
+            String features = text(dice);
+            long emit = dice.nextInt(3) == 0 ? 0 : 1 + dice.nextInt(30);
+            List<Event> arrivals = arrivals(dice, WindowSpec.parse(features));
+            long from = dice.nextInt(2) == 0 ? 0 : arrivals.get(dice.nextInt(arrivals.size())).time + dice.nextInt(50);
+            WindowSpec spec = WindowSpec.parse(features + ";emit=" + emit + ";from=" + from);
+            long end = arrivals.stream().mapToLong(Event::time).max().orElseThrow() + 4 * spec.horizon() + 100;
+            String told = "stream " + stream + ", " + features + ";emit=" + emit + ";from=" + from;
+            WindowKey key = new WindowKey(spec);
+            for (int i = 0; i < arrivals.size(); i++) {
+                key.event(arrivals.get(i).time, arrivals.get(i).amounts);
+                long next = arrivals.stream().skip(i + 1).mapToLong(Event::time).min().orElse(end);
+                if (dice.nextBoolean() && next - 1 > key.clock) {
+                    key.watermark(Math.max(key.clock, next - 1 - dice.nextInt(3)));
+                    long complete = key.clock - emit;
+                    long counted = IntStream.rangeClosed(0, i).filter(e -> arrivals.get(e).time <= complete).max().orElse(-1);
+                    boolean written = key.clock < from || key.lastCounted() > counted || !key.isPending();
+                    assertTrue(written, told + ": values wait at watermark " + key.clock);
+                }
+            }
+            key.watermark(end);
+            long before = Long.MIN_VALUE;
+            for (WindowKey.Row row : key.rows) {
+                assertEquals(at(spec, arrivals.subList(0, row.counted()), row.time()), row.values(), told);
+                assertTrue(row.time() >= from, told + row);
+                assertTrue(row.clock() >= before + emit && (from == 0 || row.clock() >= from), told + row);
+                before = row.clock();
+            }
+            List<Row> every = twin(spec, arrivals, end);
+            Row last = every.get(every.size() - 1);
+            if (from <= arrivals.get(arrivals.size() - 1).time) {
+                assertEquals(last.values, key.rows.get(key.rows.size() - 1).values(), told);
+            }
+            assertTrue(key.isOver(), told);
+        }
+    }
+
     @ParameterizedTest
     @ValueSource(longs = {5})
     void stateIsBoundedByTheWindows(long seed) {
@@ -44,11 +95,12 @@ class WindowStateTest {
         WindowSpec spec = WindowSpec.parse("0-40-4_1-80-8_0-10-0");
         WindowState state = new WindowState();
         for (long time = 1_000; time < 200_000; time += dice.nextInt(4)) {
-            state.add(spec, time, new Double[] {1.0, 2.0}, (at, values) -> {});
-            assertTrue(state.tiles.length <= 80 / spec.tile() + 1, "tiles: " + state.tiles.length);
+            state.add(spec, time, new double[] {1.0, 2.0}, time - 1, (at, values) -> {});
+            // Tiles of 4 while the first window covers them, of 8 as long as only the second does.
+            assertTrue(state.tiles.length <= 40 / 4 + 1 + 40 / 8 + 1, "tiles: " + state.tiles.length);
             assertTrue(state.sessions.length <= 4 * 80, "sessions: " + state.sessions.length);
         }
-        state.expire(spec, Long.MAX_VALUE - 1, (at, values) -> {});
+        state.wake(spec, 1_000_000, (at, values) -> {});
         assertEquals(0, state.tiles.length);
         assertTrue(Arrays.stream(state.emitted).allMatch(value -> value == 0));
     }
@@ -58,14 +110,14 @@ class WindowStateTest {
         WindowState state = new WindowState();
         for (int i = 0; i < arrivals.size(); i++) {
             Event event = arrivals.get(i);
-            state.add(spec, event.time, event.amounts, (at, values) -> rows.add(new Row(at, List.of(values))));
+            state.add(spec, event.time, event.amounts, 0, (at, values) -> rows.add(new Row(at, values)));
             if (expiring != null && expiring.nextBoolean()) {
                 // A watermark lies before every event that is still to come and is not late.
                 long next = arrivals.stream().skip(i + 1).mapToLong(Event::time).min().orElse(end);
-                state.expire(spec, next - 1, (at, values) -> rows.add(new Row(at, List.of(values))));
+                state.wake(spec, next - 1, (at, values) -> rows.add(new Row(at, values)));
             }
         }
-        state.expire(spec, end, (at, values) -> rows.add(new Row(at, List.of(values))));
+        state.wake(spec, end, (at, values) -> rows.add(new Row(at, values)));
         return rows;
     }
 
@@ -91,11 +143,17 @@ class WindowStateTest {
         return Math.max(now, to);
     }
 
-    private static void emit(WindowSpec spec, List<Event> known, long t, List<Row> rows) {
+    private static List<Double> at(WindowSpec spec, List<Event> counted, long t) {
+        List<Event> known = counted.stream().filter(e -> e.time <= t).toList();
         List<Double> values = new ArrayList<>();
         for (int f = 0; f < spec.features(); f++) {
             values.add(spec.isSession(f) ? session(spec.window()[f], known, t) : window(spec, f, known, t));
         }
+        return values;
+    }
+
+    private static void emit(WindowSpec spec, List<Event> known, long t, List<Row> rows) {
+        List<Double> values = at(spec, known, t);
         if (!known.isEmpty() && (rows.isEmpty() || !rows.get(rows.size() - 1).values.equals(values))) {
             rows.add(new Row(t, values));
         }
@@ -124,13 +182,17 @@ class WindowStateTest {
     }
 
     private static WindowSpec spec(Random dice) {
+        return WindowSpec.parse(text(dice));
+    }
+
+    private static String text(Random dice) {
         List<String> features = new ArrayList<>();
         for (int f = 0; f <= dice.nextInt(4); f++) {
             int slide = dice.nextInt(4) == 0 ? 0 : 1 + dice.nextInt(6);
             int window = slide == 0 ? 1 + dice.nextInt(25) : slide * (1 + dice.nextInt(6));
             features.add((slide == 0 ? 0 : dice.nextInt(3)) + "-" + window + "-" + slide);
         }
-        return WindowSpec.parse(String.join("_", features));
+        return String.join("_", features);
     }
 
     /** Bursts, pauses longer than every window, and events out of order by less than the longest window. */
@@ -141,7 +203,7 @@ class WindowStateTest {
             newest += dice.nextInt(10) == 0 ? 2 * spec.horizon() : dice.nextInt(6);
             long late = dice.nextInt(3) == 0 ? dice.nextInt((int) Math.min(spec.horizon(), 8)) : 0;
             // Whole amounts: their sum is the same in every order.
-            Double[] amounts = {1.0, (double) dice.nextInt(5), (double) dice.nextInt(5) - 2};
+            double[] amounts = {1.0, (double) dice.nextInt(5), (double) dice.nextInt(5) - 2};
             arrivals.add(new Event(newest - late, amounts));
         }
         return arrivals;
