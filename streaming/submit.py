@@ -181,9 +181,8 @@ class _Submission:
 
     def _room_for_archive(self, alive: list[Job]) -> list[_Begun]:
         plan, state = self._plan, self._state(ARCHIVE)
-        stopped = [self._stop(ARCHIVE, job) for job in alive]
         # Whatever the job wrote last is what Kafka's offsets and the files of the lake agree with.
-        last = stopped[-1] if stopped else state.newest()
+        last = self._stop(ARCHIVE, alive[-1]) if alive else state.newest()
         fresh = Begin(max(self._clock.now_ms(), state.newest_lineage() + 1)).to_plan()
         if last is None and state.known():
             log.error(
@@ -198,7 +197,7 @@ class _Submission:
         former = plan if last.digest == plan["jobs"][ARCHIVE]["digest"] else state.kept(last.digest, last.lineage)
         if former is None or sorted(former["lake"]) == sorted(plan["lake"]):
             return [self._resumed(ARCHIVE, last)]
-        self._commit(former, last.path if stopped else self._close(former, last))
+        self._commit(former, last.path if alive and last.savepoint else self._close(former, last))
         return [_Begun(started(plan, ARCHIVE, fresh), ARCHIVE, "started")]
 
     def _resumed(self, job: str, retained: Retained) -> _Begun:
@@ -222,7 +221,10 @@ class _Submission:
         alive = running(former["project"], self._rest).get(ARCHIVE, [])
         if not alive:
             raise SubmitFailed(f"the former archive job cannot go on from {retained.path}; submit again")
-        return self._stop(ARCHIVE, alive[-1]).path
+        stopped = self._stop(ARCHIVE, alive[-1])
+        if stopped is None or not stopped.savepoint:
+            raise SubmitFailed("the former archive job ended before its files were closed; submit again")
+        return stopped.path
 
     def _commit(self, former: Plan, savepoint: str) -> None:
         """Lets the next archive job begin where the savepoint ends."""
@@ -238,8 +240,17 @@ class _Submission:
     def _state(self, job: str) -> JobState:
         return JobState(self._settings, self._plan["checkpoints"], job)
 
-    def _stop(self, job: str, running: Job) -> Retained:
-        path = self._rest.stop(running.id, self._state(job).savepoints(running.digest, running.lineage))
+    def _stop(self, job: str, running: Job) -> Retained | None:
+        """Ends a job that will go on; returns its savepoint, or what it kept last if its tasks do not run."""
+        state = self._state(job)
+        try:
+            path = self._rest.stop(running.id, state.savepoints(running.digest, running.lineage))
+        except StreamingError:
+            if any(j.id == running.id and j.ready for j in self._rest.jobs()):
+                raise
+            # One that waits for slots, or fails, takes no savepoint however long it is asked.
+            self._rest.cancel(running.id)
+            return state.newest(running.digest)
         return Retained(path, running.digest, running.lineage, 0)
 
     def _end(self, job: str, jobs: list[Job]) -> None:
