@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from adfeast.errors import SettingsError
@@ -33,6 +33,18 @@ class Settings(BaseSettings):
     the wall clock events are replayed; promises of freshness stretch by it. `metrics_port` is where a program shows its
     Prometheus metrics on `metrics_host`; 0 shows none. `event_max_age_s` is how old an event may be when it is sent, so
     that no sender opens files for ten thousand dates; `null` is no limit, for replays of history.
+
+    Of the stream side (advice in docs/streams.md):
+
+    - `stream_parallelism`: subtasks of every Flink job; a changed one restarts the jobs from a savepoint.
+    - `event_partitions`, `feature_partitions`, `kafka_replication`, `kafka_retention_ms` (None: the broker's): how
+      topics are created; one that exists is left as it is.
+    - `stream_state_backend`: `hashmap` (the heap) or `rocksdb` (disk, incremental checkpoints).
+    - `stream_checkpoints`: where checkpoints and savepoints go, a `file://` or `s3://` URL; by default a folder of
+      `local`.
+    - `stream_emit_ms`: a key's values are written at most once in so much event time; 0 writes every change.
+    - `stream_checkpoint_ms`, `archive_checkpoint_ms`: how often the jobs' state is kept; the archive's is also how
+      often its files are finished, so a long one makes fewer and larger files, and completeness is known later.
     """
 
     model_config = SettingsConfigDict(env_prefix="ADFEAST_", env_parse_none_str="null", extra="forbid", frozen=True)
@@ -60,6 +72,16 @@ class Settings(BaseSettings):
 
     # At least what the server is stricter than the pipeline, and a minute more.
     event_max_age_s: Annotated[int, Field(ge=120)] | None = 7 * 86_400
+    stream_parallelism: int = Field(default=1, ge=1, le=128)
+    event_partitions: int = Field(default=2, ge=1)
+    feature_partitions: int = Field(default=1, ge=1)
+    kafka_replication: int = Field(default=1, ge=1)
+    kafka_retention_ms: int | None = Field(default=None, ge=-1)
+    stream_state_backend: Literal["hashmap", "rocksdb"] = "hashmap"
+    stream_checkpoints: str = ""
+    stream_emit_ms: int = Field(default=0, ge=0)
+    stream_checkpoint_ms: int = Field(default=2_000, ge=100)
+    archive_checkpoint_ms: int = Field(default=5_000, ge=100)
 
     feature_service: str = "ctr_v1"
     grpc_address: str = "127.0.0.1:50051"
@@ -76,6 +98,18 @@ class Settings(BaseSettings):
     def lake_path(self, *parts: str) -> str:
         """Absolute path or URL of a place in the lake."""
         return "/".join([self.lake.rstrip("/"), *parts])
+
+    @property
+    def checkpoints(self) -> str:
+        """URL below which the stream jobs keep their state."""
+        return (self.stream_checkpoints or f"file://{self.local}/state/streaming").rstrip("/")
+
+    @field_validator("stream_checkpoints")
+    @classmethod
+    def _known_place(cls, place: str) -> str:
+        if place and not place.startswith(("file:///", "s3://")):
+            raise ValueError("must be a file:///absolute/folder or an s3://bucket/prefix URL, which Flink writes to")
+        return place
 
     @classmethod
     def settings_customise_sources(

@@ -111,3 +111,13 @@ def marks_below(settings: Settings, offsets: Mapping[tuple[str, int], int]) -> d
             if ms is not None:
                 found[topic, partition] = int(ms)
     return found
+
+
+def newest_marks(settings: Settings, topic: str) -> dict[int, int]:
+    """Partition to the largest time of its marks that are kept; absent where there is none."""
+    engine = create_tables(settings.ledger_url, _meta)
+    query = select(MARKS.c.partition, func.max(MARKS.c.ms)).where(
+        MARKS.c.project == settings.project, MARKS.c.topic == topic
+    )
+    with engine.connect() as connection:
+        return {int(partition): int(ms) for partition, ms in connection.execute(query.group_by(MARKS.c.partition))}

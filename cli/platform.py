@@ -33,13 +33,14 @@ def _ready(name: str, seconds: float) -> None:
 @click.command()
 @click.option("--part", "parts", multiple=True, help="Only this part (may be repeated).")
 @click.option("--s3", is_flag=True, help="Also an S3 endpoint, which then holds the lake (in memory).")
-def up(parts: tuple[str, ...], s3: bool) -> None:
-    """Start the parts that do not run and wait until each is ready."""
+@click.option("--programs/--no-programs", default=True, help="Our programs that ran before, too.")
+def up(parts: tuple[str, ...], s3: bool, programs: bool) -> None:
+    """Start the parts that do not run, then our programs that ran before, and wait until each is ready."""
     platform = _platform(parts or None)
     if s3:
         platform = _platform([*platform.wanted, "s3"])
     click.echo(f"starting {len(platform.wanted)} parts in {platform.home.root}")
-    platform.up(_ready)
+    platform.up(_ready, programs=programs and not parts)
     click.echo(f"settings written to {platform.home.settings_file}")
 
 

@@ -19,7 +19,7 @@ from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import load_settings
 from cli import LOG_FORMAT
 from cli.answer import Answer, answers
-from cli.exit_codes import DONE, FAILED
+from cli.exit_codes import DONE, FAILED, WAITS
 from cli.tables import columns
 
 if TYPE_CHECKING:
@@ -41,19 +41,23 @@ def plan() -> None:
 
 
 @stream.command()
+@click.option("--wait", "switch_s", default=300.0, show_default=True, help="Seconds for changed views to catch up.")
 @answers
-def submit() -> Answer:
+def submit(switch_s: float) -> Answer:
     """Starts the stream jobs as the definitions want them; leaves alone what already runs so.
 
-    Waits for whoever is at it already, such as the reconciler, and is done when all tasks run.
+    Waits for whoever is at it already, such as the reconciler. A changed view is built beside its running job, which
+    ends when the new one has caught up; exit code 3 when one has not in time: the reconciler, or this command given
+    again, does the rest.
     """
     from streaming.plan import make_plan
     from streaming.submit import submit as bring_in_line
 
     settings = load_settings()
-    actions = bring_in_line(make_plan(load_definitions(settings), settings), settings)
+    actions = bring_in_line(make_plan(load_definitions(settings), settings), settings, switch_s=switch_s)
     lines = [f"{a.job}: {a.what}" + (f" from {a.restore}" if a.restore else "") for a in actions]
-    return Answer({a.job: {"what": a.what, "restore": a.restore} for a in actions}, lines)
+    done = WAITS if any(a.what == "beside" for a in actions) else DONE
+    return Answer({a.job: {"what": a.what, "restore": a.restore} for a in actions}, lines, done)
 
 
 @stream.command()
@@ -94,7 +98,7 @@ def status() -> Answer:
     plan = make_plan(definitions, settings)
     found = read_status(plan, settings)
     views = read_health(plan, definitions, settings, found.behind, clock.now_ms())
-    lines = [f"{job}: {state}" for job, state in found.jobs.items()]
+    lines = [f"{job}: {state}" for job, state in (found.jobs | found.former).items()]
     for group, topics in found.behind.items():
         lines.append(f"{group} is behind: " + ", ".join(f"{topic} {n}" for topic, n in topics.items()))
     lines += _view_table(views)

@@ -27,6 +27,7 @@ from streaming.errors import StreamingError
 from streaming.flink_rest import FlinkRest
 from streaming.kafka_admin import admin, end_offsets
 from streaming.plan import make_plan
+from streaming.running import beside, differs, running
 
 # Whoever holds one of these changes what is in use.
 LEASES = ("gc", LEASE, "deploy")
@@ -159,9 +160,11 @@ def _topics(settings: Settings, use: Use, apply: bool) -> tuple[list[Garbage], t
 
 def _still_written(settings: Settings, definitions: Definitions) -> str:
     """Why a stream job may still write to topics of former definitions; empty when none does."""
-    rest = FlinkRest(settings.flink_rest)
-    for job in make_plan(definitions, settings)["jobs"].values():
-        running = rest.alive(job["name"])
-        if running and running.digest != job["digest"]:
-            return f"job {job['name']} still runs as it was before: run `adfeast stream submit` first"
+    plan = make_plan(definitions, settings)
+    found = running(settings.project, FlinkRest(settings.flink_rest))
+    for name in differs(plan, found):
+        if name in found:
+            return f"job {found[name][0].name} still runs as it was before: run `adfeast stream submit` first"
+    for _, _, old in beside(plan, found):
+        return f"job {old.name}@{old.digest} still runs until the one that replaces it has caught up"
     return ""

@@ -15,7 +15,8 @@ from adfeast.settings import Settings
 from adfeast.watermarks import marks_below, publish
 from streaming.flink_rest import FlinkRest
 from streaming.kafka_admin import Offsets, committed_offsets
-from streaming.plan import ARCHIVE, Plan, event_topics
+from streaming.names import archive_group
+from streaming.plan import Plan, event_topics
 from streaming.progress import wait_archived
 
 SKEW_MS = 500  # by which the JobManager's clock may go ahead of ours
@@ -43,14 +44,14 @@ class ArchiveProgress:
             published, self._seen = self._seen[1], None
             publish(self._settings, published, now_ms)
         if self._seen is None:
-            topics, group = event_topics(plan), plan["jobs"][ARCHIVE]["name"]
+            topics, group = event_topics(plan), archive_group(plan["project"])
             offsets = committed_offsets(self._settings.kafka_bootstrap, group, topics)
             self._seen = now_ms, watermarks(self._settings, plan, offsets)
         return published
 
     def _began(self, plan: Plan) -> int:
         """When the last complete checkpoint of the archive job began; 0 while there is none."""
-        job = self._rest.alive(plan["jobs"][ARCHIVE]["name"])
+        job = self._rest.alive(archive_group(plan["project"]))
         done = self._rest.completed_checkpoint(job.id) if job else None
         return done[1] if done else 0
 

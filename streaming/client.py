@@ -11,7 +11,7 @@ from typing import Self
 
 from adfeast.settings import ROOT, Settings
 from streaming.errors import SubmitFailed
-from streaming.jobs import PLANNED
+from streaming.jobs import PLANNED, STARTED
 from streaming.plan import Plan
 
 LOG_CHARACTERS = 4000
@@ -21,6 +21,7 @@ LOG_CHARACTERS = 4000
 class Start:
     """A job to start: from a checkpoint or savepoint, or from nothing; `id` is Flink's, which it accepts once."""
 
+    plan: Plan
     job: str
     restore: str | None
     id: str
@@ -30,18 +31,18 @@ class Client:
     """A running client; unless it is told to start something it ends with the block, or with us.
 
     Args:
-        jobs: their SQL is planned before the block begins.
+        planned: these jobs' SQL is planned before the block begins.
 
     Raises:
         SubmitFailed: at the beginning of the block: the SQL cannot be planned; nothing was touched.
     """
 
-    def __init__(self, plan: Plan, jobs: list[str], settings: Settings) -> None:
+    def __init__(self, plan: Plan, planned: list[str], settings: Settings) -> None:
         self._state = settings.local / "state" / "streaming"
         self._state.mkdir(parents=True, exist_ok=True)
         self._log = self._state / "client.log"
         self._request = self._state / "submit.json"
-        self._request.write_text(json.dumps({"plan": plan, "jobs": jobs}, indent=1))
+        self._request.write_text(json.dumps([{"plan": plan, "job": job} for job in planned], indent=1))
 
     def __enter__(self) -> Self:
         # The client plans the SQL, so it needs the connectors of the cluster; this variable is Flink's way to add them.
@@ -72,15 +73,12 @@ class Client:
         self._process.wait()
         raise SubmitFailed(f"the stream jobs cannot be planned; what runs goes on:\n{self._told(said)}")
 
-    def start(self, starts: list[Start]) -> None:
-        """Returns when the cluster has accepted them.
-
-        Raises:
-            SubmitFailed: it did not accept one.
-        """
+    def start(self, starts: list[Start]) -> dict[str, str]:
+        """Returns when the cluster was asked for each; the ids of those that it did not accept, with the reason."""
         said, _ = self._process.communicate(json.dumps([asdict(s) for s in starts]) + "\n")
-        if self._process.returncode:
-            raise SubmitFailed(f"the stream jobs were not accepted:\n{self._told([said])}")
+        accepted = {line.removeprefix(STARTED) for line in said.splitlines() if line.startswith(STARTED)}
+        reason = "" if not self._process.returncode else self._told([said])
+        return {s.id: reason for s in starts if s.id not in accepted}
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if self._process.poll() is None:

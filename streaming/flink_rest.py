@@ -13,18 +13,26 @@ from typing import Any
 from streaming.errors import StreamingError
 
 ALIVE = ("INITIALIZING", "CREATED", "RUNNING", "RESTARTING", "FAILING")
+_NO_WATERMARK = -(1 << 63)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job of the cluster; `name` and `digest` are the two halves of its Flink name."""
+    """A job of the cluster; `name`, `digest`, `tuning` and `lineage` are the parts of its Flink name (names.py)."""
 
     id: str
     name: str
     digest: str
+    tuning: str
+    lineage: int
     state: str
     tasks: int
     running: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs or tries to."""
+        return self.state in ALIVE
 
     @property
     def ready(self) -> bool:
@@ -62,22 +70,44 @@ class FlinkRest:
         found = sorted(self.ask("/jobs/overview")["jobs"], key=lambda j: -j["start-time"])
         jobs = []
         for j in found:
-            name, _, digest = j["name"].partition("@")
-            jobs.append(Job(j["jid"], name, digest, j["state"], j["tasks"]["total"], j["tasks"]["running"]))
+            name, _, rest = j["name"].partition("@")
+            digest, tuning, lineage = [*rest.split("."), "", ""][:3]
+            tasks = j["tasks"]
+            jobs.append(
+                Job(j["jid"], name, digest, tuning, int(lineage or 0), j["state"], tasks["total"], tasks["running"])
+            )
         return jobs
 
     def alive(self, name: str) -> Job | None:
-        """The job of this name that runs or tries to."""
-        return next((j for j in self.jobs() if j.name == name and j.state in ALIVE), None)
+        """The job of this name that runs or tries to; the newest, if a rebuilt one runs beside a former one."""
+        return next((j for j in self.jobs() if j.name == name and j.alive), None)
 
     def ended(self, name: str) -> list[str]:
         """Ids of the jobs of this name that the cluster remembers and that are over."""
-        return sorted(j.id for j in self.jobs() if j.name == name and j.state not in ALIVE)
+        return sorted(j.id for j in self.jobs() if j.name == name and not j.alive)
 
     def completed_checkpoint(self, job: str) -> tuple[str, int] | None:
         """(path, trigger time in milliseconds) of the job's last completed checkpoint."""
         latest = self.ask(f"/jobs/{job}/checkpoints")["latest"]["completed"]
         return (latest["external_path"], latest["trigger_timestamp"]) if latest else None
+
+    def restored(self, job: str) -> str | None:
+        """Path of the state that a job began from, or began again from, last."""
+        latest = self.ask(f"/jobs/{job}/checkpoints")["latest"]["restored"]
+        return str(latest["external_path"]) if latest and latest.get("external_path") else None
+
+    def watermark(self, job: str) -> int | None:
+        """The smallest watermark that any of the job's tasks was given; None while one has none."""
+        found = []
+        for vertex in self.ask(f"/jobs/{job}")["vertices"]:
+            told = self.ask(f"/jobs/{job}/vertices/{vertex['id']}/watermarks")
+            found += [int(float(w["value"])) if "E" in w["value"] else int(w["value"]) for w in told]
+        return min(found) if found and min(found) > _NO_WATERMARK else None
+
+    def problem(self, job: str) -> str:
+        """The last exception of a job with its stack, which may be over; empty when there was none."""
+        entries = self.ask(f"/jobs/{job}/exceptions?maxExceptions=1")["exceptionHistory"]["entries"]
+        return str(entries[0]["stacktrace"]) if entries else ""
 
     def cancel(self, job: str, deadline_s: float = 60.0) -> None:
         """Cancels a job and waits until it is gone; its last checkpoint is retained."""

@@ -14,7 +14,8 @@ from adfeast.feast_ext.online_layout import redis_watermarks_key, view_watermark
 from adfeast.settings import Settings
 from streaming.errors import StreamingError
 from streaming.kafka_admin import Counted, counted
-from streaming.plan import ARCHIVE, Plan
+from streaming.names import ARCHIVE
+from streaming.plan import Plan
 from streaming.redis_writer.writer import writer_group
 
 LAST_MS = 60_000

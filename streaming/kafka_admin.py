@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from kafka import TopicPartition
@@ -78,7 +79,12 @@ def ensure_topics(bootstrap: str, topics: Mapping[str, Topic]) -> list[str]:
         present = set(client.list_topics())
         _stamp_by_broker(client, bootstrap, sorted(n for n in present & topics.keys() if _by_broker(topics[n])))
         for name in sorted(topics.keys() - present):
-            spec = {"num_partitions": topics[name].partitions, "configs": topics[name].configs}
+            wanted = topics[name]
+            spec = {
+                "num_partitions": wanted.partitions,
+                "replication_factor": wanted.replication,
+                "configs": wanted.configs,
+            }
             try:
                 client.create_topics({name: spec}, wait_for_metadata=True)
             except TopicAlreadyExistsError:
@@ -156,10 +162,24 @@ def committed_offsets(bootstrap: str, group: str, topics: Iterable[str]) -> Offs
     Raises:
         StreamingError: a topic is not there, or the group has no coordinator in time.
     """
+    return committed_by_group(bootstrap, {group: topics})[group]
+
+
+def committed_by_group(bootstrap: str, groups: Mapping[str, Iterable[str]]) -> dict[str, Offsets]:
+    """`committed_offsets` of several groups, each of its topics, over one connection.
+
+    Raises:
+        StreamingError: a topic is not there, or a group has no coordinator in time.
+    """
+    wanted = {group: list(topics) for group, topics in groups.items()}
+    found: dict[str, Offsets] = {}
     with admin(bootstrap) as client:
-        asked = {group: _partitions(client, bootstrap, topics)}
-        found = _patiently(lambda: client.list_group_offsets(asked))[group]
-        return {(p.topic, p.partition): max(at.offset, 0) for p, at in found.items()}
+        places = _partitions(client, bootstrap, sorted({t for topics in wanted.values() for t in topics}))
+        for group, topics in wanted.items():
+            asked = {group: [p for p in places if p.topic in topics]}
+            offsets = _patiently(partial(client.list_group_offsets, asked))[group]
+            found[group] = {(p.topic, p.partition): max(at.offset, 0) for p, at in offsets.items()}
+    return found
 
 
 def commit_offsets(bootstrap: str, group: str, offsets: Offsets) -> None:

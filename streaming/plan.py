@@ -30,9 +30,9 @@ from adfeast.contract.rows import SQL_TYPES, Layout, known_layouts, record_layou
 from adfeast.contract.topics import dead_letter_topic, features_topic, late_topic, topics
 from adfeast.errors import DefinitionError
 from adfeast.settings import ROOT, Settings
+from streaming.names import ARCHIVE, features_job, flink_name
 
 Plan = dict[str, Any]
-FEATURES, ARCHIVE = "features", "archive"
 # Longer than a reader takes to its first message after a restart: until then its partitions count as idle and others
 # make late what stands in them. Values do not wait for it, only expiries beside a silent partition do.
 IDLE_TIMEOUT_MS = 30_000
@@ -50,18 +50,18 @@ def make_plan(
     *,
     watermark_delay_ms: int = WATERMARK_DELAY_MS,
     idle_timeout_ms: int = IDLE_TIMEOUT_MS,
-    features_checkpoint_ms: int = 2_000,
-    archive_checkpoint_ms: int = 5_000,
-    parallelism: int = 1,
-    emit_ms: int = 0,
+    features_checkpoint_ms: int | None = None,
+    archive_checkpoint_ms: int | None = None,
+    parallelism: int | None = None,
+    emit_ms: int | None = None,
 ) -> Plan:
-    """The plan of the jobs `features` and `archive`; the schemas and layouts that they may use are recorded.
+    """The plan of `archive` and of a job for each stream view; the schemas and layouts they may use are recorded.
 
     Args:
         watermark_delay_ms: how far an event may come behind its partition (its newest event, and the time at which
             Kafka took that) and still count.
         idle_timeout_ms: after so long without a message (wall clock) a partition no longer holds the watermark back.
-        emit_ms: the values of a key are written at most once in so much event time; 0: whenever one changes.
+        features_checkpoint_ms: instead of what the settings say, as those after it.
 
     Raises:
         DefinitionError: a stream view has a feature without aggregation, or one the jobs cannot make; or the schema of
@@ -75,7 +75,8 @@ def make_plan(
         _event(topic, schema, event_schemas.known(settings, topic))
         for topic, schema in sorted(event_schemas.schemas(definitions).items())
     ]
-    made = topics(definitions)
+    made = topics(definitions, settings)
+    wide = parallelism or settings.stream_parallelism
     partitions = [made[features_topic(definitions.project, view.name)].partitions for view in views]
     plan: Plan = {
         "kafka": settings.kafka_bootstrap,
@@ -83,11 +84,12 @@ def make_plan(
         "project": settings.project,
         "watermark_delay_ms": watermark_delay_ms,
         "idle_timeout_ms": idle_timeout_ms,
-        "parallelism": parallelism,
-        "emit_ms": emit_ms,
+        "parallelism": wide,
+        "state_backend": settings.stream_state_backend,
+        "emit_ms": settings.stream_emit_ms if emit_ms is None else emit_ms,
         # So many that no subtask and no partition of a feature topic is without one.
-        "watermark_keys": 8 * max([parallelism, *partitions]),
-        "checkpoints": f"file://{settings.local}/state/streaming",
+        "watermark_keys": 8 * max([wide, *partitions]),
+        "checkpoints": settings.checkpoints,
         "function_jar": f"file://{ROOT}/.local/jars/function/adfeast-function.jar",
         "envelope": {"id": EVENT_ID, "time": EVENT_TIME},
         "event_rules": pipeline_rules(settings).in_plan(EVENT_TIME),
@@ -97,28 +99,49 @@ def make_plan(
         "lake": {e["topic"]: settings.lake_path("events", e["topic"]) for e in events}
         | {p["output"]: v.table for p, v in zip(planned, views, strict=True)},
         "layouts": {p["output"]: _layouts(settings, p["name"]) for p in planned},
-        "jobs": {ARCHIVE: {"checkpoint_ms": archive_checkpoint_ms}},
+        "jobs": {ARCHIVE: {"checkpoint_ms": archive_checkpoint_ms or settings.archive_checkpoint_ms}},
     }
-    if views:
-        plan["jobs"][FEATURES] = {"checkpoint_ms": features_checkpoint_ms}
+    for view in views:
+        every = features_checkpoint_ms or settings.stream_checkpoint_ms
+        plan["jobs"][features_job(view.name)] = {"checkpoint_ms": every, "view": view.name}
     for name, job in plan["jobs"].items():
-        job["name"] = f"{settings.project}-{name}"
-        job["digest"] = _digest(plan, name)
+        job["name"] = flink_name(settings.project, name)
+        job["digest"], job["tuning"] = _digests(plan, name)
     return plan
 
 
-def _digest(plan: Plan, job: str) -> str:
-    """Equal for two plans whose job does the same and can go on from the other's checkpoint."""
-    if job == FEATURES:
-        # A topic that no view reads is no matter of this job, whose state would be built anew for it.
-        read = read_topics(plan)
-        own = "kafka", "watermark_delay_ms", "idle_timeout_ms", "parallelism", "emit_ms", "watermark_keys", "views"
-        parts = [plan[p] for p in own]
-        parts.append([plan["event_rules"], *(e for e in plan["events"] if e["topic"] in read)])
+def _digests(plan: Plan, job: str) -> tuple[str, str]:
+    """Of what the job's state and values depend on, and of how it is run, for which it need not be built again."""
+    spec = plan["jobs"][job]
+    tuning = [plan[p] for p in ("parallelism", "watermark_keys", "state_backend", "event_rules")]
+    tuning.append(spec["checkpoint_ms"])
+    if job == ARCHIVE:
+        parts = [plan[p] for p in ("kafka", "views", "layouts", "events", "lake")]
     else:
-        parts = [plan[p] for p in ("kafka", "parallelism", "views", "layouts", "event_rules", "events", "lake")]
-    text = json.dumps([*parts, plan["jobs"][job]["checkpoint_ms"]], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+        view = view_of(plan, job)
+        parts = [plan["kafka"], plan["watermark_delay_ms"], plan["idle_timeout_ms"], plan["emit_ms"], view]
+        # Columns that the view does not read come and go, and those that it reads never change their type.
+        tuning.append(next(e for e in plan["events"] if e["topic"] == view["topic"]))
+    return _sha(parts)[:12], _sha(tuning)[:6]
+
+
+def _sha(parts: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def view_of(plan: Plan, job: str) -> Plan:
+    """The view that a feature job keeps."""
+    found: Plan = next(v for v in plan["views"] if v["name"] == plan["jobs"][job]["view"])
+    return found
+
+
+def started(plan: Plan, job: str, start: Plan) -> Plan:
+    """The plan with which a job starts, its state begun at `start`: `lineage`, `timestamp_ms` and `from_ms`.
+
+    Args:
+        start: kept for as long as the job has this state, also over its restarts (streaming/rebuild.py).
+    """
+    return plan | {"jobs": plan["jobs"] | {job: plan["jobs"][job] | {"start": start}}}
 
 
 def read_topics(plan: Plan) -> set[str]:
@@ -155,7 +178,6 @@ def _view(view: View, project: str) -> Plan:
         "amounts": amounts,
         "spec": "_".join(spec),
         "layout": Layout.of(view).id.hex(),
-        "emit_from_ms": 0,  # nothing is written before the watermark has passed this time
         "output": features_topic(project, view.name),
         "late": late_topic(project, view.name),
     }

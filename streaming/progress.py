@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from adfeast.clock import Clock, SystemClock
+from adfeast.contract.definitions import View
 from adfeast.contract.topics import features_topic
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings
 from streaming.errors import NotCaughtUp
-from streaming.flink_rest import FlinkRest
-from streaming.kafka_admin import Offsets, committed_offsets, end_offsets
-from streaming.plan import ARCHIVE, FEATURES, stream_views
+from streaming.flink_rest import FlinkRest, Job
+from streaming.kafka_admin import Offsets, committed_by_group, committed_offsets, end_offsets
+from streaming.names import archive_group, features_job, flink_name
+from streaming.plan import stream_views
 from streaming.redis_writer.writer import writer_group
+from streaming.running import group, running
 
 POLL_S = 0.1
 # A watermark follows the message that moved it within 200 ms (Flink's interval); what it lets expire is written before
@@ -33,11 +37,17 @@ def wait_archived(
         NotCaughtUp: not before the deadline; the message names topic and offsets.
     """
     until = time.monotonic() + deadline_s
-    group = f"{settings.project}-{ARCHIVE}"
+    name = archive_group(settings.project)
     ends = end_offsets(settings.kafka_bootstrap, topics)
-    _caught_up(settings, group, ends, until)
+    _caught_up(settings, name, ends, until)
     # Offsets and files of a checkpoint are committed side by side; a later checkpoint comes after both.
-    _checkpoint_after(settings, group, (clock or SystemClock()).now_ms(), until)
+    begun_ms, rest = (clock or SystemClock()).now_ms(), FlinkRest(settings.flink_rest)
+
+    def missing() -> str:
+        found = rest.alive(name)
+        return _no_checkpoint(rest, found, begun_ms) if found else f"no job {name} runs"
+
+    _poll(missing, until, f"job {name} has completed no checkpoint")
     return ends
 
 
@@ -56,47 +66,71 @@ def wait_features(
     views = stream_views(load_definitions(settings))
     if not views:
         return
-    group = f"{settings.project}-{FEATURES}"
     ends = end_offsets(settings.kafka_bootstrap, {v.topic for v in views})
-    _caught_up(settings, group, ends, until)
-    _checkpoint_after(settings, group, (clock or SystemClock()).now_ms() + SETTLE_MS, until)
+    _poll(partial(_features_behind, settings, views, ends), until, "the feature jobs have not caught up")
+    settled_ms = (clock or SystemClock()).now_ms() + SETTLE_MS
+    _poll(
+        partial(_features_unkept, settings, views, settled_ms), until, "the feature jobs have completed no checkpoint"
+    )
     if redis:
         ends = end_offsets(settings.kafka_bootstrap, [features_topic(settings.project, v.name) for v in views])
         _caught_up(settings, writer_group(settings.project), ends, until)
 
 
-def lag(settings: Settings, group: str, topics: Sequence[str]) -> dict[str, int]:
-    """Messages of each topic that the group has not committed yet."""
-    ends = end_offsets(settings.kafka_bootstrap, topics)
-    committed = committed_offsets(settings.kafka_bootstrap, group, topics)
-    behind = dict.fromkeys(topics, 0)
-    for (topic, partition), end in ends.items():
-        behind[topic] += max(0, end - committed[topic, partition])
+def lags(settings: Settings, readers: Mapping[str, Sequence[str]]) -> dict[str, dict[str, int]]:
+    """Consumer group to topic to messages that it has not committed yet.
+
+    Args:
+        readers: group to its topics.
+    """
+    ends = end_offsets(settings.kafka_bootstrap, sorted({t for topics in readers.values() for t in topics}))
+    behind = {}
+    for name, committed in committed_by_group(settings.kafka_bootstrap, readers).items():
+        behind[name] = dict.fromkeys(readers[name], 0)
+        for (topic, partition), at in committed.items():
+            behind[name][topic] += max(0, ends[topic, partition] - at)
     return behind
 
 
-def _caught_up(settings: Settings, group: str, ends: Offsets, until: float) -> None:
+def _features_behind(settings: Settings, views: Sequence[View], ends: Offsets) -> str:
+    """Which job of a view has not read up to `ends`; every one that runs counts, also one that will be replaced."""
+    found = running(settings.project, FlinkRest(settings.flink_rest))
+    readers: dict[str, list[str]] = {}
+    for view in views:
+        jobs = found.get(features_job(view.name), [])
+        if not jobs:
+            return f"no job {flink_name(settings.project, features_job(view.name))} runs"
+        readers |= {group(job): [view.topic] for job in jobs}
+    committed = committed_by_group(settings.kafka_bootstrap, readers)
+    return "; ".join(
+        f"{name} is at {offsets[place]} of {ends[place]} in {place[0]}[{place[1]}]"
+        for name, offsets in committed.items()
+        for place in offsets
+        if offsets[place] < ends[place]
+    )
+
+
+def _features_unkept(settings: Settings, views: Sequence[View], begun_ms: int) -> str:
+    rest = FlinkRest(settings.flink_rest)
+    found = running(settings.project, rest)
+    jobs = [job for view in views for job in found.get(features_job(view.name), [])]
+    return "; ".join(filter(None, (_no_checkpoint(rest, job, begun_ms) for job in jobs)))
+
+
+def _no_checkpoint(rest: FlinkRest, job: Job, begun_ms: int) -> str:
+    done = rest.completed_checkpoint(job.id)
+    return "" if done and done[1] >= begun_ms else f"the last checkpoint of {job.name} began too early"
+
+
+def _caught_up(settings: Settings, name: str, ends: Offsets, until: float) -> None:
     topics = sorted({topic for topic, _ in ends})
 
     def missing() -> str:
-        committed = committed_offsets(settings.kafka_bootstrap, group, topics)
+        committed = committed_offsets(settings.kafka_bootstrap, name, topics)
         behind = {p: (committed[p], end) for p, end in ends.items() if committed[p] < end}
         return ", ".join(f"{t}[{p}] at {at} of {end}" for (t, p), (at, end) in behind.items())
 
-    _poll(missing, until, f"group {group} has not caught up")
-
-
-def _checkpoint_after(settings: Settings, job: str, begun_ms: int, until: float) -> None:
-    rest = FlinkRest(settings.flink_rest)
-
-    def missing() -> str:
-        found = rest.alive(job)
-        if not found:
-            return f"no job {job} runs"
-        done = rest.completed_checkpoint(found.id)
-        return "" if done and done[1] >= begun_ms else "its last checkpoint began too early"
-
-    _poll(missing, until, f"job {job} has completed no checkpoint")
+    _poll(missing, until, f"group {name} has not caught up")
 
 
 def _poll(missing: Callable[[], str], until: float, what: str) -> None:

@@ -1,8 +1,8 @@
 """Keeps the stream jobs in line with the definitions: `adfeast stream reconcile`, supervised.
 
-It follows the registry, submits what does not run as planned, and publishes how far the archive is. It may be killed at
-any moment: the next one goes on from what it finds. Errors of Kafka, Flink and the databases end a pass, never the
-program; one that stays the same is logged once.
+It follows the registry, submits what does not run as planned, ends what a rebuilt view has replaced, and publishes how
+far the archive is. It may be killed at any moment: the next one goes on from what it finds. Errors of Kafka, Flink and
+the databases end a pass, never the program; one that stays the same is logged once.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ from adfeast.clock import Clock
 from adfeast.contract.definitions import Definitions
 from adfeast.errors import AdfeastError
 from adfeast.feast_ext.registry import load_definitions
-from adfeast.ledger import RunInProgress
+from adfeast.ledger import Ledger, RunInProgress
 from adfeast.settings import Settings
 from streaming.archive_progress import ArchiveProgress
-from streaming.checkpoints import kept_plan
+from streaming.checkpoints import JobState
 from streaming.errors import StreamingError
 from streaming.flink_rest import FlinkRest
-from streaming.plan import ARCHIVE, Plan, make_plan
-from streaming.submit import differs, submit
+from streaming.names import ARCHIVE, archive_group
+from streaming.plan import Plan, make_plan
+from streaming.running import beside, differs, running, stuck
+from streaming.submit import LEASE, submit
+from streaming.switch import Switch
 
 log = logging.getLogger(__name__)
 PERIOD_S = 1.5
@@ -39,6 +42,7 @@ class Reconciler:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
         self._rest = FlinkRest(settings.flink_rest)
+        self._switch = Switch(settings)
         self._read: Definitions | None = None
         self._planned: tuple[Definitions, Plan] | None = None
         self._progress, self._progress_ms = ArchiveProgress(settings), 0
@@ -75,12 +79,16 @@ class Reconciler:
         if self._planned is None:
             raise StreamingError("no definitions are planned yet")
         plan = self._planned[1]
-        if not differs(plan, self._rest):
+        found = running(plan["project"], self._rest)
+        if not differs(plan, found) and not stuck(self._rest, found):
+            if any(beside(plan, found)):
+                with Ledger(self._settings, self._clock).lease(LEASE) as claim:
+                    self._switch.step(plan, claim)
             return
         if self._failed and self._clock.now_ms() < self._not_before_ms:
             raise self._failed.with_traceback(None)
         try:
-            submit(plan, self._settings, wait_s=0, clock=self._clock)
+            submit(plan, self._settings, wait_s=0, switch_s=0, clock=self._clock)
         except RunInProgress:
             raise  # whoever is at it does the same
         except AdfeastError as error:
@@ -95,8 +103,9 @@ class Reconciler:
             return
         self._progress_ms = now
         # What runs may be older than what is planned, if that could not be started.
-        running = self._rest.alive(self._planned[1]["jobs"][ARCHIVE]["name"])
-        plan = kept_plan(self._planned[1], ARCHIVE, running.digest) if running else None
+        archiving = self._rest.alive(archive_group(self._settings.project))
+        state = JobState(self._settings, self._planned[1]["checkpoints"], ARCHIVE)
+        plan = state.kept(archiving.digest, archiving.lineage) if archiving else None
         if plan is not None:
             self._progress.step(plan, now)
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from pathlib import Path
 
+from adfeast.settings import Settings
+from streaming.checkpoints import read_files
 from streaming.kafka_admin import Offsets
 
 _SPLIT = struct.Struct(">iqq")
 _NO_END = -(1 << 63)  # what a source that never ends has for its last offset
 
 
-def source_positions(path: str, topics: Iterable[str]) -> Offsets:
+def source_positions(settings: Settings, path: str, topics: Iterable[str]) -> Offsets:
     """The next offset to read of each partition; absent where nothing was read yet.
 
     The state of a source holds a partition twice, as it was assigned and as it was read: the later one counts.
@@ -27,8 +28,7 @@ def source_positions(path: str, topics: Iterable[str]) -> Offsets:
         path: of the savepoint, as Flink gives it.
     """
     found: Offsets = {}
-    folder = Path(path.removeprefix("file:").replace("//", "/"))
-    for state in (file.read_bytes() for file in folder.iterdir() if file.is_file()):
+    for state in read_files(settings, path):
         for topic in topics:
             name = struct.pack(">H", len(topic.encode())) + topic.encode()
             at = state.find(name)

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 from adfeast.contract.definitions import Definitions
 from adfeast.contract.snapshots import TOPIC as SNAPSHOTS
+from adfeast.settings import Settings
 
-# Their order within a partition is all that features depend on; two, so that nothing is built on there being one.
-EVENT_PARTITIONS = 2
 # A snapshot of 5,000 candidates with their embeddings is 4 MB before compression; Kafka takes 1 MB unless told.
 SNAPSHOT_BYTES = 8 << 20
 # By it the jobs judge whether an event's time can be true: the broker's own time, which no producer can set.
@@ -23,9 +22,7 @@ class Topic:
 
     partitions: int
     configs: dict[str, str] = field(default_factory=dict)
-
-
-DEAD_LETTERS = Topic(1, {"max.message.bytes": str(DEAD_LETTER_BYTES)})
+    replication: int = 1
 
 
 def features_topic(project: str, view: str) -> str:
@@ -43,20 +40,48 @@ def dead_letter_topic(topic: str) -> str:
     return f"{topic}.dead"
 
 
-def fixed_topics() -> dict[str, Topic]:
+def dead_letters(settings: Settings) -> Topic:
+    """How a topic of dead letters is created."""
+    return _topic(settings, 1, DEAD_LETTER_BYTES)
+
+
+def fixed_topics(settings: Settings) -> dict[str, Topic]:
     """The topics that no definition is needed for: the snapshots and their dead letters."""
     return {
-        SNAPSHOTS: Topic(EVENT_PARTITIONS, {"max.message.bytes": str(SNAPSHOT_BYTES), **APPEND_TIME}),
-        dead_letter_topic(SNAPSHOTS): DEAD_LETTERS,
+        SNAPSHOTS: _topic(settings, settings.event_partitions, SNAPSHOT_BYTES, by_broker=True),
+        dead_letter_topic(SNAPSHOTS): dead_letters(settings),
     }
 
 
-def topics(definitions: Definitions) -> dict[str, Topic]:
-    """Every topic that the programs read and write, by name."""
-    found = fixed_topics()
+def topics(definitions: Definitions, settings: Settings) -> dict[str, Topic]:
+    """Every topic that the programs read and write, by name.
+
+    The order within a partition is all that features depend on, and the key of a value always goes to the same one.
+    """
+    found = fixed_topics(settings)
     for topic in definitions.events:
-        found |= {topic: Topic(EVENT_PARTITIONS, dict(APPEND_TIME)), dead_letter_topic(topic): DEAD_LETTERS}
+        found |= {
+            topic: _topic(settings, settings.event_partitions, by_broker=True),
+            dead_letter_topic(topic): dead_letters(settings),
+        }
     for view in (v.name for v in definitions.views.values() if v.kind == "stream"):
         values, late = features_topic(definitions.project, view), late_topic(definitions.project, view)
-        found |= {values: Topic(1), late: Topic(1), dead_letter_topic(values): DEAD_LETTERS}
+        found |= {
+            values: _topic(settings, settings.feature_partitions),
+            late: _topic(settings, 1),
+            dead_letter_topic(values): dead_letters(settings),
+        }
     return found
+
+
+def _topic(
+    settings: Settings, partitions: int, message_bytes: int | None = None, *, by_broker: bool = False
+) -> Topic:
+    configs = dict(APPEND_TIME) if by_broker else {}
+    if message_bytes is not None:
+        configs["max.message.bytes"] = str(message_bytes)
+    if settings.kafka_retention_ms is not None:
+        configs["retention.ms"] = str(settings.kafka_retention_ms)
+    if settings.kafka_replication > 2:
+        configs["min.insync.replicas"] = "2"  # what is acknowledged outlives any one broker
+    return Topic(partitions, configs, settings.kafka_replication)

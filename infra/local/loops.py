@@ -81,19 +81,21 @@ def stream(settings: Settings, clock: Clock, definitions: Definitions, running: 
     from streaming.health import read_health
     from streaming.plan import make_plan
     from streaming.reconcile import last_pass
+    from streaming.running import running as running_jobs
     from streaming.status import read_status
 
     plan = make_plan(definitions, settings)
-    names = [job["name"] for job in plan["jobs"].values()]
     started = {name for name in running if name in ("reconciler", "redis_writer") or name.startswith(SERVER)}
     if "flink_jobmanager" in running and not started:
-        started = set(filter(FlinkRest(settings.flink_rest).alive, names))
+        started = set(running_jobs(settings.project, FlinkRest(settings.flink_rest)))
     if not started:
         yield Check("stream", None, "not started")
         return
     found = read_status(plan, settings)
     for job, state in found.jobs.items():
         yield Check(f"job {job}", state == "RUNNING", state)
+    for job, text in found.former.items():
+        yield Check(f"job {job}", None, text)
     for reader, topics in found.behind.items():
         behind = sum(topics.values())
         yield Check(f"lag of {reader}", behind <= MOST_BEHIND, f"{behind} messages behind")

@@ -1,4 +1,5 @@
-"""From a plan to Flink SQL: pure functions from data to text. Runs in the Flink environment: standard library only.
+"""From a plan to Flink SQL: pure functions from data to text. Runs in the Flink environment: standard library only,
+and what of ours needs nothing else.
 
 Events are read as raw bytes and decoded by our own function, because Flink's avro format ends the job at the first bad
 message. A time mark (streaming/marks.py) is a row whose id is NULL: it moves the watermark of its partition.
@@ -10,6 +11,8 @@ Events come in the columns of their newest schema, whichever they were written w
 from __future__ import annotations
 
 from typing import Any
+
+from streaming.names import archive_group, features_group
 
 Plan = dict[str, Any]
 
@@ -47,22 +50,29 @@ RAW_ROWS = {
 
 
 def statements(plan: Plan, job: str) -> tuple[list[str], list[str]]:
-    """The job `features` or `archive` as (statements that declare, inserts that run together)."""
-    return {"features": features, "archive": archive}[job](plan)
+    """A job of the plan as (statements that declare, inserts that run together)."""
+    return features(plan, job) if "view" in plan["jobs"][job] else archive(plan)
 
 
-def features(plan: Plan) -> tuple[list[str], list[str]]:
-    """Per stream view: its values and its watermark to `features.<project>.<view>`, late events to `late...`."""
-    views = plan["views"]
-    read = {view["topic"] for view in views}
-    declare = FUNCTIONS + [
-        _event_source(plan, e, "features", watermark=True) for e in plan["events"] if e["topic"] in read
+def features(plan: Plan, job: str) -> tuple[list[str], list[str]]:
+    """A stream view: its values and its watermark to `features.<project>.<view>`, late events to `late...`."""
+    [view] = [v for v in plan["views"] if v["name"] == plan["jobs"][job]["view"]]
+    [event] = [e for e in plan["events"] if e["topic"] == view["topic"]]
+    declare = [
+        *FUNCTIONS,
+        _event_source(plan, event, job, watermark=True),
+        _windows(plan, view, window_spec(plan, job, view)),
+        _values_sink(plan, view),
+        _late_sink(plan, view),
     ]
-    insert = []
-    for view in views:
-        declare += [_windows(plan, view), _values_sink(plan, view), _late_sink(plan, view)]
-        insert += [_insert_values(plan, view), _insert_late(plan, view)]
-    return declare, insert
+    return declare, [_insert_values(plan, view), _insert_late(plan, view)]
+
+
+def window_spec(plan: Plan, job: str, view: Plan) -> str:
+    """What the window function is told (WindowSpec.java): the features, and its options that are not 0."""
+    start = plan["jobs"][job].get("start", {})
+    options = {"emit": plan["emit_ms"], "from": start.get("from_ms", 0), "delay": plan["watermark_delay_ms"]}
+    return ";".join([view["spec"], *(f"{name}={ms}" for name, ms in options.items() if ms)])
 
 
 def archive(plan: Plan) -> tuple[list[str], list[str]]:
@@ -108,9 +118,12 @@ def _event_source(plan: Plan, event: Plan, job: str, *, watermark: bool) -> str:
     time, extra, start = plan["envelope"]["time"], "", "group-offsets"
     options = {"format": "raw"}
     if watermark:
-        # Without a checkpoint the state is built again from all events; messages that are none have no time. No
-        # producer can push the watermark past the broker's own time, at which it took the message.
-        start = "earliest-offset"
+        # Without a checkpoint the state is built again from events; messages that are none have no time. No
+        # producer can push the watermark past the time at which the broker took its message.
+        begin = plan["jobs"][job].get("start", {}).get("timestamp_ms", 0)
+        start = "timestamp" if begin else "earliest-offset"
+        if begin:
+            options["scan.startup.timestamp-millis"] = str(begin)
         options["scan.watermark.idle-timeout"] = f"{plan['idle_timeout_ms']} ms"
         seconds, millis = divmod(plan["watermark_delay_ms"], 1000)
         extra = (
@@ -136,7 +149,7 @@ def event_rules(plan: Plan) -> str:
     return ",".join(f"{name}={'none' if limit is None else limit}" for name, limit in plan["event_rules"].items())
 
 
-def _windows(plan: Plan, view: Plan) -> str:
+def _windows(plan: Plan, view: Plan, spec: str) -> str:
     amounts = ", ".join(["CAST(1 AS DOUBLE)", *(f"CAST(event.{_name(a)} AS DOUBLE)" for a in view["amounts"])])
     identity, topic = f"event.{_name(plan['envelope']['id'])}", _name(view["topic"])
     # Marks are fanned out in a branch of their own, so that the events need not pass through the fan. A key of theirs
@@ -150,14 +163,8 @@ def _windows(plan: Plan, view: Plan) -> str:
         f"FROM (SELECT ts FROM {topic} WHERE event IS NOT NULL AND {identity} IS NULL), "
         f"LATERAL TABLE(watermark_keys({plan['watermark_keys']})) AS marks(mark)) "
         "SELECT * FROM sawtooth_windows(events => TABLE e PARTITION BY entity_key, "
-        f"spec => {_text(_spec(plan, view))}, on_time => DESCRIPTOR(ts), uid => {_text(view['name'])})"
+        f"spec => {_text(spec)}, on_time => DESCRIPTOR(ts), uid => {_text(view['name'])})"
     )
-
-
-def _spec(plan: Plan, view: Plan) -> str:
-    """What the window function is told (WindowSpec.java)."""
-    options = {"emit": plan["emit_ms"], "from": view["emit_from_ms"], "delay": plan["watermark_delay_ms"]}
-    return ";".join([view["spec"], *(f"{name}={ms}" for name, ms in options.items() if ms)])
 
 
 def _row_source(plan: Plan, view: Plan) -> str:
@@ -232,7 +239,10 @@ def _kafka(plan: Plan, topic: str) -> dict[str, str]:
 
 def group(plan: Plan, job: str) -> str:
     """Consumer group under which a job commits its offsets, once a checkpoint holds them."""
-    return str(plan["jobs"][job]["name"])
+    spec = plan["jobs"][job]
+    if "view" not in spec:
+        return archive_group(plan["project"])
+    return features_group(spec["name"], spec["digest"], spec.get("start", {}).get("lineage", 0))
 
 
 def _kafka_source(plan: Plan, topic: str, job: str, start: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import Message, Producer
 
 from adfeast.clock import Clock
-from adfeast.contract.topics import DEAD_LETTER_BYTES, DEAD_LETTERS, Topic, dead_letter_topic
+from adfeast.contract.topics import DEAD_LETTER_BYTES, Topic, dead_letter_topic, dead_letters
 from adfeast.settings import Settings
 from streaming.errors import StreamingError
 from streaming.kafka_admin import ensure_topics, quiet
@@ -29,6 +29,7 @@ class Refusals:
         self._told_ms: dict[tuple[str, str], int] = {}
         self._untold: Counter[tuple[str, str]] = Counter()
         self._failed = ""
+        self._dead_letters = dead_letters(settings)
         config = {"bootstrap.servers": self._bootstrap, "message.max.bytes": DEAD_LETTER_BYTES, "log_level": 0}
         self._producer = Producer(config, logger=quiet)
 
@@ -45,7 +46,7 @@ class Refusals:
         Raises:
             StreamingError: it does not take one.
         """
-        self.ensure({dead_letter_topic(message.topic()): DEAD_LETTERS for message, _ in refused})
+        self.ensure({dead_letter_topic(message.topic()): self._dead_letters for message, _ in refused})
         for message, reason in refused:
             self._untold[message.topic(), reason] += 1
             self._produce(message, reason)

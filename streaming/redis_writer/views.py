@@ -89,5 +89,5 @@ class KnownViews:
             if current and current.layout.head in made and made[current.layout.head].current:
                 progress.ms = current.progress.ms
             self._layouts[topic] = made
-        self.topics = topics(definitions)
+        self.topics = topics(definitions, self._settings)
         self._loaded_ms = self._clock.now_ms()

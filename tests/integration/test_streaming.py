@@ -28,15 +28,16 @@ from adfeast.feast_ext.registry import load_definitions
 from adfeast.feast_ext.store import apply, open_store
 from adfeast.watermarks import archived_until
 from streaming.archive_progress import publish_watermarks
-from streaming.checkpoints import savepoints
+from streaming.checkpoints import JobState
 from streaming.errors import SubmitFailed
 from streaming.flink_rest import FlinkRest
 from streaming.kafka_admin import end_offsets
 from streaming.marks import advance, decode_mark, heartbeat
-from streaming.plan import ARCHIVE, make_plan
+from streaming.names import ARCHIVE, archive_group, features_job
+from streaming.plan import make_plan
 from streaming.progress import wait_archived, wait_features
 from streaming.status import read_status
-from streaming.submit import differs, submit
+from streaming.submit import submit
 from tests.parity.generated import START, stream
 from tests.parity.naive import emissions
 from tests.parity.stream_side import StreamSide, stream_side
@@ -142,7 +143,7 @@ def test_redis_restarted_and_older_rows_and_bad_rows(side: StreamSide) -> None:
 
 
 def test_submitting_again_leaves_the_jobs_alone(side: StreamSide) -> None:
-    assert [a.what for a in submit(side.plan, side.settings)] == ["left", "left"]
+    assert {a.job: a.what for a in submit(side.plan, side.settings)} == dict.fromkeys(side.plan["jobs"], "left")
 
 
 def test_the_heartbeat_lets_values_decay_when_no_event_comes(side: StreamSide) -> None:
@@ -184,7 +185,8 @@ def test_a_changed_plan_takes_over_with_nothing_lost_or_archived_twice(side: Str
     for topic, schema in side.definitions.events.items():
         assert writing(side.settings, definitions, topic) == schema  # the running jobs cannot read the new one
     actions = submit(changed, side.settings)
-    assert [(a.job, a.what) for a in actions] == [("features", "started"), ("archive", "restored")]
+    views = {features_job(v["name"]): "switched" for v in changed["views"]}
+    assert {a.job: a.what for a in actions} == {**views, "archive": "restored"}
     for topic, events in arrivals.items():
         assert writing(side.settings, definitions, topic) == grown[topic]
         codec = EventCodec(topic, grown[topic])
@@ -227,9 +229,10 @@ def test_what_was_left_between_stop_and_start_is_taken_up_by_a_plan_with_other_t
     events = stream(side.codecs[topic].columns, keys, 200, 13, START + 1500 * HOUR, "between")
     events = list({e[EVENT_ID]: e for e in events}.values())
     side.send(topic, events[:100])
-    archive = rest.alive(f"{side.settings.project}-{ARCHIVE}")
+    archive = rest.alive(archive_group(side.settings.project))
     assert archive
-    rest.stop(archive.id, savepoints(side.plan, ARCHIVE, archive.digest))
+    state = JobState(side.settings, side.settings.checkpoints, ARCHIVE)
+    rest.stop(archive.id, state.savepoints(archive.digest, archive.lineage))
     side.send(topic, events[100:])
     more = {"audit": side.definitions.events[topic]}
     other = make_plan(replace(side.definitions, events=side.definitions.events | more), side.settings)
@@ -281,8 +284,7 @@ def test_the_reconciler_follows_the_definitions_whenever_it_is_killed(side: Stre
         plan = make_plan(definitions, side.settings)
         assert set(definitions.events) >= {"more_1"}
         until = time.monotonic() + 300
-        rest = FlinkRest(side.settings.flink_rest)
-        while differs(plan, rest):
+        while not read_status(plan, side.settings).as_planned:
             assert time.monotonic() < until, side.platform.log("reconciler")
             time.sleep(0.5)
         side.platform.wait("reconciler", 60)

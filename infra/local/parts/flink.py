@@ -17,7 +17,7 @@ from infra.local.platform.part import Part
 from infra.local.platform.ports import Ports
 from infra.local.platform.web import ask
 
-SLOTS = 4
+SLOTS = 16  # every view twice, while it is built again beside its former job, and the archive
 HEAP_MB, DIRECT_MB, NETWORK_MB = 896, 128, 128
 
 
@@ -37,6 +37,8 @@ def _options(home: Home, ports: Ports) -> dict[str, object]:
         "heartbeat.interval": 1000,
         "heartbeat.timeout": 20000,
         "heartbeat.rpc-failure-threshold": 1,
+        # How old the watermarks may be by which a view that is built again takes over; ten seconds unless told.
+        "metrics.fetcher.update-interval": 1000,
         # A busy machine accepts a job in more than the 10 s after which the client would take it for refused.
         "pekko.ask.timeout": "60 s",
         "web.timeout": 60000,
@@ -56,7 +58,7 @@ _TASKMANAGER: dict[str, object] = {
     # The same name after a restart: the JobManager replaces the lost one at once.
     "taskmanager.resource-id": "local",
     "taskmanager.numberOfTaskSlots": SLOTS,
-    "taskmanager.cpu.cores": SLOTS,
+    "taskmanager.cpu.cores": 4,
     "taskmanager.memory.framework.heap.size": "128m",
     "taskmanager.memory.task.heap.size": f"{HEAP_MB - 128}m",
     "taskmanager.memory.framework.off-heap.size": "128m",

@@ -35,6 +35,11 @@ class Home:
     def state(self) -> Path:
         return self.root / "state"
 
+    @property
+    def started(self) -> Path:
+        """Names of our programs that run whenever the platform does, one a line."""
+        return self.state / "started"
+
     def data(self, part: str) -> Path:
         return self.root / "data" / part
 

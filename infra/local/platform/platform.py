@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -142,8 +142,12 @@ class Platform:
                 values |= part.settings
         return values
 
-    def up(self, progress: Progress = lambda name, seconds: None) -> Settings:
+    def up(self, progress: Progress = lambda name, seconds: None, *, programs: bool = True) -> Settings:
         """Starts the wanted parts that do not run, waits until each answers a real request, writes the settings file.
+
+        Args:
+            programs: then start again those of our programs that were started and not stopped since, in the order of
+                the parts, whether the platform went down or the machine did.
 
         Raises:
             PartFailed: a part ended or did not become ready; the others keep running.
@@ -157,6 +161,10 @@ class Platform:
             self.home.settings_file.write_text(yaml.safe_dump(plain, sort_keys=True))
             self.supervisor.load(self.parts.values())
             self._start(self.wanted, progress)
+            started = self._started() if programs else []
+            if started:
+                self.create_topics()
+                self._start(started, progress)
         return settings
 
     def down(self) -> list[str]:
@@ -181,13 +189,27 @@ class Platform:
         self._need_supervisor()
         if part.app:
             self.create_topics()
+            # Before it is ready, which it may never be until somebody mends what it waits for.
+            self._remember({*self._started(), name})
         self._start([name], progress)
 
     def stop(self, name: str) -> None:
         """Stops one part; harmless if it is down."""
-        self.part(name)
         self._need_supervisor()
+        if self.part(name).app:
+            self._remember({*self._started()} - {name})
         self.supervisor.stop(name)
+
+    def _started(self) -> list[str]:
+        """Our programs that `up` starts again."""
+        file = self.home.started
+        known = file.read_text().split() if file.exists() else []
+        return [name for name, part in self.parts.items() if part.app and name in known]
+
+    def _remember(self, names: Iterable[str]) -> None:
+        written = self.home.started.with_suffix(".new")
+        written.write_text("\n".join(sorted(names)))
+        written.replace(self.home.started)
 
     def restart(self, name: str) -> None:
         """Stops and starts one part; its data stay."""
@@ -239,10 +261,10 @@ class Platform:
         """Creates the Kafka topics that the applied definitions need and that are missing; returns their names."""
         settings = self.settings
         try:
-            wanted = topics(load_definitions(settings))
+            wanted = topics(load_definitions(settings), settings)
         except DefinitionError as error:
             log.info("only the fixed topics: %s", error)
-            wanted = fixed_topics()
+            wanted = fixed_topics(settings)
         return ensure_topics(settings.kafka_bootstrap, wanted)
 
     def _start(self, names: Sequence[str], progress: Progress) -> None:

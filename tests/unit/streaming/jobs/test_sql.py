@@ -14,8 +14,10 @@ from adfeast.contract.rows import Layout
 from adfeast.errors import DefinitionError
 from adfeast.settings import Settings
 from streaming.jobs.sql import event_rules, statements
-from streaming.plan import ARCHIVE, FEATURES, make_plan
+from streaming.names import ARCHIVE, features_job
+from streaming.plan import make_plan, started
 
+JOB = features_job("shop_bids")
 SCHEMA = {
     "type": "record",
     "name": "Bid",
@@ -63,7 +65,7 @@ def test_a_plan_is_plain_data_and_its_digest_follows_the_aggregations(settings: 
     assert plan["events"][0]["columns"] == columns
     assert plan["events"][0]["writers"] == f"{fingerprint(SCHEMA).hex()}={columns}"
     changed = make_plan(definitions("count"), settings)
-    assert changed["jobs"][FEATURES]["digest"] != plan["jobs"][FEATURES]["digest"]
+    assert changed["jobs"][JOB]["digest"] != plan["jobs"][JOB]["digest"]
     assert make_plan(definitions(), settings) == plan
 
 
@@ -74,7 +76,7 @@ def test_the_limits_of_events_travel_with_the_plan(settings: Settings) -> None:
     assert all(f"'{event_rules(plan)}'" in s for s in statements(plan, ARCHIVE)[0] if "decode_event(" in s)
     history = make_plan(definitions(), settings.model_copy(update={"event_max_age_s": None}))
     assert event_rules(history).endswith("max_age_ms=none")
-    assert all(history["jobs"][job]["digest"] != plan["jobs"][job]["digest"] for job in (FEATURES, ARCHIVE))
+    assert all(history["jobs"][job]["tuning"] != plan["jobs"][job]["tuning"] for job in (JOB, ARCHIVE))
 
 
 def test_a_new_column_is_read_from_older_events_as_its_default(settings: Settings) -> None:
@@ -84,7 +86,10 @@ def test_a_new_column_is_read_from_older_events_as_its_default(settings: Setting
     assert plan["events"][0]["columns"] == first["events"][0]["columns"] + ",tag:string=0674656c"
     assert {w.split("=")[0] for w in plan["events"][0]["writers"].split(";")} == set(plan["events"][0]["schemas"])
     assert set(plan["events"][0]["schemas"]) == {fingerprint(SCHEMA).hex(), fingerprint(newer).hex()}
-    assert all(plan["jobs"][job]["digest"] != first["jobs"][job]["digest"] for job in (FEATURES, ARCHIVE))
+    # The state of the windows knows nothing of it: their job is only restarted.
+    assert plan["jobs"][JOB]["digest"] == first["jobs"][JOB]["digest"]
+    assert plan["jobs"][JOB]["tuning"] != first["jobs"][JOB]["tuning"]
+    assert plan["jobs"][ARCHIVE]["digest"] != first["jobs"][ARCHIVE]["digest"]
     _, insert = statements(plan, ARCHIVE)
     assert any(i.startswith("INSERT INTO `lake bids`") and "event.`tag`" in i for i in insert)
 
@@ -93,9 +98,9 @@ def test_a_topic_without_a_view_is_archived_and_no_matter_of_the_features(settin
     known = definitions()
     plan = make_plan(known, settings)
     more = make_plan(replace(known, events={**known.events, "audit": SCHEMA}), settings)
-    assert more["jobs"][FEATURES]["digest"] == plan["jobs"][FEATURES]["digest"]
+    assert more["jobs"][JOB]["digest"] == plan["jobs"][JOB]["digest"]
     assert more["jobs"][ARCHIVE]["digest"] != plan["jobs"][ARCHIVE]["digest"]
-    assert not any("`audit`" in s for s in statements(more, FEATURES)[0])
+    assert not any("`audit`" in s for s in statements(more, JOB)[0])
     assert {i.split("`")[1] for i in statements(more, ARCHIVE)[1]} >= {"lake audit", "audit.dead"}
     without = make_plan(replace(known, views={}), settings)
     assert list(without["jobs"]) == [ARCHIVE]
@@ -110,7 +115,7 @@ def test_a_feature_that_no_aggregation_makes_is_named(settings: Settings) -> Non
 
 def test_every_sink_is_fed_and_the_rows_of_a_key_stay_in_order(settings: Settings) -> None:
     plan = make_plan(definitions(), settings)
-    declare, insert = statements(plan, FEATURES)
+    declare, insert = statements(plan, JOB)
     assert [i.split("`")[1] for i in insert] == ["features.p.shop_bids", "late.p.shop_bids"]
     sink = next(d for d in declare if d.startswith("CREATE TEMPORARY TABLE `features.p.shop_bids`"))
     assert "'key.fields' = 'entity_key'" in sink
@@ -128,6 +133,45 @@ def test_every_sink_is_fed_and_the_rows_of_a_key_stay_in_order(settings: Setting
     }
 
 
+def test_a_changed_view_is_no_matter_of_the_others(settings: Settings) -> None:
+    known = definitions()
+    other = replace(known.views["shop_bids"], name="other")
+    plan = make_plan(replace(known, views=known.views | {"other": other}), settings)
+    changed = definitions("count").views["shop_bids"]
+    more = make_plan(replace(known, views={"shop_bids": changed, "other": other}), settings)
+    same = {job for job, spec in plan["jobs"].items() if spec == more["jobs"][job]}
+    assert same == {features_job("other")}
+    assert [d for d in statements(plan, JOB)[0] if "other" in d] == []
+    gone = make_plan(replace(known, views={"other": other}), settings)
+    assert gone["jobs"][features_job("other")] == plan["jobs"][features_job("other")]
+
+
+def test_how_a_job_runs_and_begins_is_no_part_of_its_digest(settings: Settings) -> None:
+    plan = make_plan(definitions(), settings)
+    wide = make_plan(definitions(), settings, parallelism=2, features_checkpoint_ms=9_000)
+    disk = make_plan(definitions(), settings.model_copy(update={"stream_state_backend": "rocksdb"}))
+    specs = [p["jobs"][JOB] for p in (plan, wide, disk)]
+    assert len({s["digest"] for s in specs}) == 1
+    assert len({s["tuning"] for s in specs}) == 3
+    later = started(plan, JOB, {"lineage": 7, "timestamp_ms": 1_000, "from_ms": 2_000})
+    assert {**later["jobs"][JOB], "start": None} == {**plan["jobs"][JOB], "start": None}
+    slow = make_plan(definitions(), settings.model_copy(update={"stream_emit_ms": 500}))
+    assert slow["jobs"][JOB]["digest"] != plan["jobs"][JOB]["digest"]
+
+
+def test_a_job_that_is_built_beside_another_reads_from_a_time_and_writes_from_a_later_one(settings: Settings) -> None:
+    plan = make_plan(definitions(), settings)
+    declare, _ = statements(plan, JOB)
+    assert any("'scan.startup.mode' = 'earliest-offset'" in d for d in declare)
+    assert any("spec => '1-60000-5000_0-30000-0;delay=5000'" in d for d in declare)
+    declare, _ = statements(started(plan, JOB, {"lineage": 7, "timestamp_ms": 1_000, "from_ms": 2_000}), JOB)
+    source = next(d for d in declare if d.startswith("CREATE TEMPORARY TABLE `bids`"))
+    assert "'scan.startup.mode' = 'timestamp'" in source
+    assert "'scan.startup.timestamp-millis' = '1000'" in source
+    assert f"'properties.group.id' = '{settings.project}-{JOB}@{plan['jobs'][JOB]['digest']}.7'" in source
+    assert any("spec => '1-60000-5000_0-30000-0;from=2000;delay=5000'" in d for d in declare)
+
+
 def test_rows_of_every_layout_are_archived_and_a_former_one_is_no_matter_of_the_features(settings: Settings) -> None:
     summed = definitions()
     view = summed.views["shop_bids"]
@@ -141,23 +185,23 @@ def test_rows_of_every_layout_are_archived_and_a_former_one_is_no_matter_of_the_
         f"{own[1]}=visit:BIGINT,spent:DOUBLE",
     }
     again = make_plan(summed, settings)
-    assert again["jobs"][FEATURES] == first["jobs"][FEATURES]
+    assert again["jobs"][JOB] == first["jobs"][JOB]
     decoded = f"decode_row(message, 'spent:DOUBLE,visit:BIGINT', '{again['layouts']['features.p.shop_bids']}')"
     assert any(decoded in d for d in statements(again, ARCHIVE)[0])
-    _, insert = statements(again, FEATURES)
+    _, insert = statements(again, JOB)
     assert f"encode_row('{own[0]}', at_ms, amounts, 'DOUBLE,BIGINT')" in insert[0]
 
 
 def test_marks_are_fanned_out_beside_the_events_and_the_function_knows_its_options(settings: Settings) -> None:
     plan = make_plan(definitions(), settings, parallelism=3)
     assert plan["watermark_keys"] == 24
-    view = next(d for d in statements(plan, FEATURES)[0] if "`windows shop_bids`" in d)
+    view = next(d for d in statements(plan, JOB)[0] if "`windows shop_bids`" in d)
     events, _, marks = view.partition("UNION ALL")
     assert "watermark_keys" not in events
     assert "LATERAL TABLE(watermark_keys(24))" in marks
     assert "spec => '1-60000-5000_0-30000-0;delay=5000'" in marks
     coalesced = make_plan(definitions(), settings, parallelism=3, emit_ms=250)
-    assert coalesced["jobs"][FEATURES]["digest"] != plan["jobs"][FEATURES]["digest"]
-    coalesced["views"][0]["emit_from_ms"] = 7
-    view = next(d for d in statements(coalesced, FEATURES)[0] if "`windows shop_bids`" in d)
+    assert coalesced["jobs"][JOB]["digest"] != plan["jobs"][JOB]["digest"]
+    later = started(coalesced, JOB, {"lineage": 1, "timestamp_ms": 0, "from_ms": 7})
+    view = next(d for d in statements(later, JOB)[0] if "`windows shop_bids`" in d)
     assert "spec => '1-60000-5000_0-30000-0;emit=250;from=7;delay=5000'" in view

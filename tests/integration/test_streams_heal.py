@@ -1,0 +1,219 @@
+"""What ran goes on without a person, whatever dies: JobManager, the whole platform, a checkpoint; and state is kept."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from adfeast.contract.events import EVENT_ID, EVENT_TIME
+from adfeast.feast_ext.registry import load_definitions
+from adfeast.feast_ext.store import open_store
+from infra.local.platform.platform import Platform
+from streaming.checkpoints import METADATA, JobState
+from streaming.errors import StreamingError
+from streaming.flink_rest import FlinkRest, Job
+from streaming.marks import advance
+from streaming.names import ARCHIVE, features_job
+from streaming.plan import make_plan
+from streaming.progress import wait_archived, wait_features
+from streaming.running import running
+from streaming.status import read_status
+from streaming.submit import submit
+from tests.parity.generated import START, stream
+from tests.parity.naive import emissions
+from tests.parity.stream_side import PARTS, StreamSide, stream_side
+
+HOUR = 3_600_000
+HEALED_S = 60.0
+rounds = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamSide]:
+    with stream_side(tmp_path_factory.mktemp("heal")) as running:
+        running.plan = make_plan(running.definitions, running.settings)  # as the reconciler plans
+        submit(running.plan, running.settings)
+        running.platform.start("redis_writer")
+        running.platform.start("reconciler")
+        yield running
+
+
+class Story:
+    """Events before and after something dies, an hour of event time or more after those of every other story."""
+
+    def __init__(self, side: StreamSide) -> None:
+        self.side, self.n = side, next(rounds)
+        self.keys = {v["join_key"]: 3 for v in side.plan["views"]}
+        begin = START + 100 * HOUR * (1 + self.n)
+        self.arrivals = {
+            topic: stream(codec.columns, self.keys, 60, 7 + self.n, begin, f"story{self.n}-{topic}")
+            for topic, codec in side.codecs.items()
+        }
+        self.sent = 0
+
+    def send(self, count: int) -> None:
+        """The next events of each topic."""
+        for topic, events in self.arrivals.items():
+            self.side.send(topic, events[self.sent : self.sent + count])
+        self.sent += count
+
+    def check(self) -> None:
+        """Every online value equals the naive twin's, every event is archived once for each time it was sent."""
+        self.send(1_000)
+        end = max(e[EVENT_TIME] for events in self.arrivals.values() for e in events)
+        advance(self.side.settings, self.side.plan, end)
+        wait_features(self.side.settings, 120)
+        wait_archived(self.side.settings, [*self.side.codecs], 60)
+        definitions = load_definitions(self.side.settings)
+        for view in (v for v in definitions.views.values() if v.kind == "stream"):
+            expected, _ = emissions(view, self.arrivals[view.topic], set(), end)
+            last = {e.key: dict(e.values) for e in expected}
+            assert self.online(view, sorted(last)) == last
+        for topic, events in self.arrivals.items():
+            files = f"{self.side.plan['lake'][topic]}/*/*.parquet"
+            mine = f"{EVENT_ID} LIKE 'story{self.n}-%'"
+            archived = duckdb.sql(f"SELECT {EVENT_ID} FROM read_parquet('{files}') WHERE {mine}").fetchall()
+            assert Counter(i for (i,) in archived) == Counter(e[EVENT_ID] for e in events)
+
+    def online(self, view: Any, keys: list[str]) -> dict[str, dict[str, Any]]:
+        features = [f"{view.name}:{f.name}" for f in view.features]
+        rows = (
+            open_store(self.side.settings).get_online_features(features, [{view.join_key: k} for k in keys]).to_dict()
+        )
+        return {k: {f.name: rows[f.name][i] for f in view.features} for i, k in enumerate(rows[view.join_key])}
+
+
+def jobs(side: StreamSide) -> dict[str, list[Job]]:
+    return running(side.settings.project, FlinkRest(side.settings.flink_rest))
+
+
+def healed(side: StreamSide, within_s: float = HEALED_S) -> float:
+    """Seconds until everything runs as planned again."""
+    begun = time.monotonic()
+    while True:
+        try:
+            if read_status(side.plan, side.settings).as_planned:
+                return time.monotonic() - begun
+        except StreamingError:
+            pass  # it is just what is being waited for
+        assert time.monotonic() < begun + within_s, side.platform.log("reconciler", 60)
+        time.sleep(0.5)
+
+
+def kept(side: StreamSide) -> None:
+    """Waits until every job has completed a checkpoint."""
+    rest = FlinkRest(side.settings.flink_rest)
+    until = time.monotonic() + 60
+    while not all(rest.completed_checkpoint(job.id) for found in jobs(side).values() for job in found):
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
+def restored(side: StreamSide) -> set[str]:
+    """The jobs that went on from state."""
+    rest = FlinkRest(side.settings.flink_rest)
+    return {name for name, found in jobs(side).items() for job in found if rest.restored(job.id)}
+
+
+def test_the_jobs_are_back_with_their_state_a_minute_after_the_jobmanager_was_killed(
+    side: StreamSide, record_property: Callable[[str, object], None]
+) -> None:
+    story = Story(side)
+    story.send(30)
+    wait_features(side.settings)
+    kept(side)
+    side.platform.kill("flink_jobmanager")
+    record_property("healed after", healed(side))
+    assert restored(side) == set(side.plan["jobs"])
+    story.check()
+
+
+def test_what_ran_before_down_runs_after_up(side: StreamSide) -> None:
+    story = Story(side)
+    story.send(30)
+    wait_features(side.settings)
+    kept(side)
+    assert side.platform.down() == []
+    side.platform = Platform(side.platform.home.root, PARTS)
+    side.platform.up()
+    assert {s.part.name for s in side.platform.status() if s.state == "ready" and s.part.app} == {
+        "redis_writer",
+        "reconciler",
+    }
+    healed(side)
+    assert restored(side) == set(side.plan["jobs"])
+    story.check()
+
+
+def test_a_view_without_its_checkpoint_is_built_again_and_the_archive_goes_on_where_it_committed(
+    side: StreamSide,
+) -> None:
+    story = Story(side)
+    story.send(30)
+    wait_features(side.settings)
+    wait_archived(side.settings, [*side.codecs])
+    view = features_job(side.plan["views"][0]["name"])
+    side.platform.stop("reconciler")
+    side.platform.kill("flink_jobmanager")
+    side.platform.wait("flink_jobmanager")
+    for job in (view, ARCHIVE):
+        folder = Path(JobState(side.settings, side.settings.checkpoints, job).url.removeprefix("file://"))
+        for file in folder.rglob(METADATA):
+            file.unlink()
+    side.platform.start("reconciler")
+    healed(side)
+    assert restored(side) == set(side.plan["jobs"]) - {view, ARCHIVE}
+    assert "has lost its state" in side.platform.log("reconciler", 200)
+    story.check()
+
+
+def test_a_checkpoint_that_flink_cannot_read_is_set_aside(side: StreamSide) -> None:
+    story = Story(side)
+    story.send(30)
+    wait_features(side.settings)
+    kept(side)
+    view = features_job(side.plan["views"][1]["name"])
+    state = JobState(side.settings, side.settings.checkpoints, view)
+    side.platform.stop("reconciler")
+    side.platform.kill("flink_jobmanager")
+    side.platform.wait("flink_jobmanager")
+    newest = state.newest()
+    assert newest
+    file = Path(newest.path.removeprefix("file://")) / METADATA
+    file.write_bytes(file.read_bytes()[:100])  # its head is as it was
+    side.platform.start("reconciler")
+    healed(side, 2 * HEALED_S)
+    assert "which is set aside" in side.platform.log("reconciler", 1000)
+    assert restored(side) == set(side.plan["jobs"]) - {view}
+    story.check()
+
+
+def test_parallelism_and_state_backend_change_and_the_state_is_kept(side: StreamSide) -> None:
+    story, rest = Story(side), FlinkRest(side.settings.flink_rest)
+    side.platform.stop("reconciler")
+    disk = side.settings.model_copy(update={"stream_state_backend": "rocksdb"})
+    wide = make_plan(side.definitions, side.settings, parallelism=2)
+    for plan in (wide, side.plan, make_plan(side.definitions, disk)):
+        story.send(12)
+        wait_features(side.settings)
+        assert {(a.job, a.what) for a in submit(plan, side.settings)} == {(job, "restored") for job in plan["jobs"]}
+        assert restored(side) == set(plan["jobs"])
+    for found in jobs(side).values():
+        for job in found:
+            assert "RocksDB" in str(rest.ask(f"/jobs/{job.id}/checkpoints/config"))
+    story.send(12)
+    wait_features(side.settings)
+    kept(side)
+    side.platform.kill("flink_jobmanager")
+    side.platform.wait("flink_jobmanager")
+    # Only RocksDB reads its own checkpoints: it goes on from them to make a savepoint, which the heap reads.
+    whats = Counter((a.job, a.what) for a in submit(side.plan, side.settings))
+    assert whats == {(job, "restored"): 2 for job in side.plan["jobs"]}
+    story.check()
