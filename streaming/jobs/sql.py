@@ -30,6 +30,7 @@ FUNCTIONS = [
     "CREATE TEMPORARY SYSTEM FUNCTION decode_event AS 'adfeast.streaming.DecodeEvent'",
     "CREATE TEMPORARY SYSTEM FUNCTION sawtooth_windows AS 'adfeast.streaming.SawtoothWindows'",
     "CREATE TEMPORARY SYSTEM FUNCTION watermark_keys AS 'adfeast.streaming.WatermarkKeys'",
+    "CREATE TEMPORARY SYSTEM FUNCTION is_time_mark AS 'adfeast.streaming.IsTimeMark'",
 ]
 
 
@@ -127,7 +128,7 @@ def _windows(plan: Plan, view: Plan) -> str:
         f"event.{_name(view['join_key'])} AS entity_key, {identity} AS event_id, ARRAY[{amounts}] AS amounts, ts "
         f"FROM {topic} WHERE {identity} IS NOT NULL "
         "UNION ALL SELECT mark, CAST(NULL AS STRING), CAST(NULL AS ARRAY<DOUBLE>), ts "
-        f"FROM (SELECT ts FROM {topic} WHERE event IS NOT NULL AND {identity} IS NULL), "
+        f"FROM (SELECT ts FROM {topic} WHERE is_time_mark(message) AND event IS NOT NULL), "
         f"LATERAL TABLE(watermark_keys({plan['watermark_keys']})) AS marks(mark)) "
         "SELECT * FROM sawtooth_windows(events => TABLE e PARTITION BY entity_key, "
         f"spec => {_text(_spec(plan, view))}, on_time => DESCRIPTOR(ts), uid => {_text(view['name'])})"

@@ -35,7 +35,7 @@ final class EventDecoder implements Serializable {
     private static final int HEADER_BYTES = 10;
     private static final int MAX_ID_BYTES = 256;
     private static final long YEAR_10000 = 253402300800000L;
-    private static final int MARK_BYTES = 9;
+    static final int MARK_BYTES = 9;
 
     private final Columns columns;
     private final int time;
