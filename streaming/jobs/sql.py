@@ -36,6 +36,7 @@ FUNCTIONS = [
         ("decode_row", "DecodeRow"),
         ("encode_row", "EncodeRow"),
         ("event_problem", "EventProblem"),
+        ("is_time_mark", "IsTimeMark"),
         ("sawtooth_windows", "SawtoothWindows"),
         ("watermark_keys", "WatermarkKeys"),
     )
@@ -160,7 +161,7 @@ def _windows(plan: Plan, view: Plan, spec: str) -> str:
         f"event.{_name(view['join_key'])} AS entity_key, {identity} AS event_id, ARRAY[{amounts}] AS amounts, ts "
         f"FROM {topic} WHERE {identity} IS NOT NULL "
         "UNION ALL SELECT mark, CAST(NULL AS STRING), CAST(NULL AS ARRAY<DOUBLE>), ts "
-        f"FROM (SELECT ts FROM {topic} WHERE event IS NOT NULL AND {identity} IS NULL), "
+        f"FROM (SELECT ts FROM {topic} WHERE is_time_mark(message) AND event IS NOT NULL), "
         f"LATERAL TABLE(watermark_keys({plan['watermark_keys']})) AS marks(mark)) "
         "SELECT * FROM sawtooth_windows(events => TABLE e PARTITION BY entity_key, "
         f"spec => {_text(spec)}, on_time => DESCRIPTOR(ts), uid => {_text(view['name'])})"

@@ -34,7 +34,7 @@ import org.apache.flink.table.types.DataType;
 final class EventDecoder implements Serializable {
     private static final short MARKER = 0x01c3; // C3 01, little-endian
     private static final int HEADER_BYTES = 10;
-    private static final int MARK_BYTES = 9;
+    static final int MARK_BYTES = 9;
 
     private final Columns columns;
     private final EventRules rules;

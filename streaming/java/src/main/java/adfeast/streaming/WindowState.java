@@ -13,7 +13,8 @@ import java.util.Arrays;
 final class WindowState {
     /** The state as Flink keeps it. */
     public static class Packed {
-        public long[] words = {};
+        /** Null for a key of which nothing is known: Flink keeps no state that is all null. */
+        public long[] words;
     }
 
     private static final int HEADER = 7;
@@ -42,7 +43,7 @@ final class WindowState {
     static WindowState unpack(Packed packed) {
         WindowState state = new WindowState();
         long[] words = packed.words;
-        if (words.length > 0) {
+        if (words != null) {
             state.time = words[0];
             state.lastEvent = words[1];
             state.timer = words[2];
