@@ -21,6 +21,11 @@ from demo.traffic.open_bandit import OpenBandit
 from demo.traffic.replay import Replayed
 from infra.local.platform.platform import REPLAY, Platform
 
+# Days of events pass in a minute, and event time moves once a slice of auctions, up to an hour of a quiet night at a
+# time: judged by the wall clock's promise of 15 s every value would be stale. At this speed a view may lie as far
+# behind as the replay comes in 15 s, so a stream side that dies is told from one that works as it is on live traffic.
+REPLAY_SPEED = 3600.0
+
 
 @dataclass(frozen=True)
 class Days:
@@ -67,9 +72,13 @@ class Run:
 
 
 def begin(home: Path, days: Days, console: Console, keep_up: bool) -> Run:
-    """A fresh run in `home`; commands that its steps start read that home's settings."""
+    """A fresh run in `home`; commands that its steps start read that home's settings.
+
+    The speed of the replay goes to the platform's programs by the environment, so that it ends with `adfeast down`: the
+    next platform in this home may serve live traffic.
+    """
     home = home.resolve()
-    os.environ["ADFEAST_SETTINGS"] = str(home / "settings.yaml")
+    os.environ |= {"ADFEAST_SETTINGS": str(home / "settings.yaml"), "ADFEAST_REPLAY_SPEED": str(REPLAY_SPEED)}
     report = Report(f"{datetime.now(UTC):%d %B %Y, %H:%M} UTC", _machine(), kept_running=keep_up)
     return Run(home, Platform(home, settings=REPLAY), console, days, report, Stage(console, report))
 

@@ -98,6 +98,7 @@ def _replay(run: Run, day: date) -> None:
             "auctions": len(done.served),
             "candidates": done.candidates,
             "clicks": done.clicks,
+            "stale answers": done.stale,
             "Predicts a second": round(len(done.served) / done.seconds),
         }
 

@@ -17,11 +17,6 @@ from demo.traffic import catalogue, download, open_bandit
 from demo.wipe import wipe
 from infra.local.platform.platform import DEFAULT_HOME
 
-# Days of events pass in a minute, and event time moves once a slice of auctions, up to an hour of a quiet night at a
-# time: judged by the wall clock's promise of 15 s every value would be stale. At this speed a view may lie as far
-# behind as the replay comes in 15 s, so a stream side that dies is told from one that works as it is on live traffic.
-REPLAY_SPEED = 3600.0
-
 
 def prepare(run: Run) -> None:
     """Checks the machine, fetches the data set, forgets the last run.
@@ -38,7 +33,7 @@ def prepare(run: Run) -> None:
 
 
 def start(run: Run) -> None:
-    """What `adfeast up` does, told that the events will come from a replay."""
+    """What `adfeast up` does."""
     what = "Started the servers on free ports and asked each a real request until it answered."
     with run.stage.step("Platform", what) as step:
         ready: list[str] = []
@@ -47,7 +42,6 @@ def start(run: Run) -> None:
             ready.append(name)
             step.progress(len(ready), len(run.platform.wanted))
 
-        run.platform.home.settings_file.write_text(yaml.safe_dump({"replay_speed": REPLAY_SPEED}))
         run.platform.up(progress)
         run.settings = load_settings()
         step.facts["parts"] = ", ".join(ready)

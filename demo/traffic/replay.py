@@ -50,13 +50,17 @@ class Served:
 
 @dataclass
 class Replayed:
-    """What a replay did; `seconds` is its wall-clock time and `retries` the calls that had to be repeated."""
+    """What a replay did; `seconds` is its wall-clock time and `retries` the calls that had to be repeated.
+
+    `stale` are the answers that lacked the values of a stream view which had fallen behind.
+    """
 
     served: list[Served] = field(default_factory=list)
     impressions: int = 0
     clicks: int = 0
     candidates: int = 0
     retries: int = 0
+    stale: int = 0
     seconds: float = 0.0
 
 
@@ -115,6 +119,7 @@ class Replay:
 
     async def _predict(self, stub: Any, auction: Auction) -> Served:
         answer = await self._call(stub.Predict, request_of(auction, self._user))
+        self.result.stale += bool(answer.stale_views)
         shown = auction.ad_ids.index(auction.impression[self._ad])
         return Served(
             auction.impression[REQUEST_ID],

@@ -120,6 +120,14 @@ def served(contract: Contract, s: Snapshot, name: str, place: int) -> tuple[int,
     return int(status[column]), int(times[place]), s.tensors.of(role)[0, start : start + inputs[position].width]
 
 
+def test_the_replay_is_answered_with_what_the_streams_keep(loop):
+    """Hours of event time pass in a second: by the wall clock's promise every value would be stale."""
+    steps = json.loads((loop.home / "report" / "report.json").read_text())["steps"]
+    replays = [s["facts"] for s in steps if s["title"] == "Replay"]
+    assert replays
+    assert all(facts["stale answers"] < facts["auctions"] / 100 for facts in replays)
+
+
 def test_unknown_users_and_ads_are_scored_and_marked(answered):
     for request, answer in answered.values():
         assert answer.unknown_user == (request.user_id == "nobody")
