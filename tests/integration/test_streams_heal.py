@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,8 +14,9 @@ import duckdb
 import pytest
 
 from adfeast.contract.events import EVENT_ID, EVENT_TIME
+from adfeast.contract.rows import Layout
 from adfeast.feast_ext.registry import load_definitions
-from adfeast.feast_ext.store import open_store
+from adfeast.feast_ext.store import apply, open_store
 from infra.local.platform.platform import Platform
 from streaming.checkpoints import METADATA, JobState
 from streaming.errors import StreamingError
@@ -120,6 +122,48 @@ def restored(side: StreamSide) -> set[str]:
     """The jobs that went on from state."""
     rest = FlinkRest(side.settings.flink_rest)
     return {name for name, found in jobs(side).items() for job in found if rest.restored(job.id)}
+
+
+def test_a_changed_view_is_built_beside_its_running_job_and_nothing_is_written_twice(
+    side: StreamSide, tmp_path: Path
+) -> None:
+    story = Story(side)
+    story.send(30)
+    wait_features(side.settings)
+    view = side.plan["views"][0]
+    job, before = features_job(view["name"]), jobs(side)
+    repo = tmp_path / "feature_repo"
+    shutil.copytree(side.settings.feature_repo, repo, ignore=shutil.ignore_patterns("__pycache__"))
+    file = repo / "stream_views.py"
+    head, _, tail = file.read_text().partition(f"{view['name']} = stream_view(")
+    line = 'windowed("more", "count", "event_id", minutes(15), seconds(30)),'
+    tail = tail.replace("    features=[", f"    features=[\n        {line}", 1)
+    file.write_text(f"{head}{view['name']} = stream_view({tail}")
+    apply(side.settings.model_copy(update={"feature_repo": repo}))
+    side.definitions = load_definitions(side.settings)
+    side.plan = make_plan(side.definitions, side.settings)
+    both, until = False, time.monotonic() + 120
+    while not both or not read_status(side.plan, side.settings).as_planned:
+        both = both or len(jobs(side).get(job, [])) == 2
+        assert time.monotonic() < until, side.platform.log("reconciler", 60)
+        time.sleep(0.2)
+    after = jobs(side)
+    assert {n: found for n, found in after.items() if n not in (job, ARCHIVE)} == {
+        n: found for n, found in before.items() if n not in (job, ARCHIVE)
+    }, "another view's job was touched"
+    [new] = after[job]
+    state = JobState(side.settings, side.settings.checkpoints, job)
+    assert state.kept(before[job][0].digest, before[job][0].lineage) is None, "the former job's state is gone"
+    kept_plan = state.kept(new.digest, new.lineage)
+    assert kept_plan
+    begin_ms = kept_plan["jobs"][job]["start"]["from_ms"]
+    assert begin_ms > START
+    layout = Layout.of(side.definitions.views[view["name"]])
+    rows = [(m.key(), *layout.decode(m.value())) for m in side.read(view["output"]) if m.value()[:9] == layout.head]
+    written = [(key, ms) for key, ms, values in rows if values]
+    assert min(ms for _, ms in written) >= begin_ms, "history was written again"
+    assert len(written) == len({key for key, _ in written}), "more than the values of each key at the switch"
+    story.check()
 
 
 def test_the_jobs_are_back_with_their_state_a_minute_after_the_jobmanager_was_killed(
