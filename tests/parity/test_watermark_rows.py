@@ -13,7 +13,8 @@ import pytest
 from adfeast.settings import ROOT, Settings
 from streaming.jobs.sql import LATE, VALUE, WATERMARK
 from streaming.marks import encode_mark
-from streaming.plan import make_plan
+from streaming.names import features_job
+from streaming.plan import make_plan, started
 from tests.unit.streaming.jobs.test_sql import definitions
 
 BEGIN = 1_574_500_000_000
@@ -24,7 +25,7 @@ Found = list[tuple[str, int, str | None, int, list[float] | None]]
 def rows(folder: Path, events: list[tuple[str | None, str, int]], emit_ms: int, emit_from_ms: int) -> Found:
     """What the view `shop_bids` gives for events `id, shop, ms`; one without an id is a mark."""
     plan = make_plan(definitions(), Settings(registry_url=f"sqlite:///{folder}/registry.db"), emit_ms=emit_ms)
-    plan["views"][0]["emit_from_ms"] = emit_from_ms
+    plan = started(plan, features_job("shop_bids"), {"lineage": 0, "timestamp_ms": 0, "from_ms": emit_from_ms})
     lines = []
     for identity, shop, ms in events:
         message = encode_mark(ms) if identity is None else b"an event"
@@ -52,7 +53,7 @@ def test_every_mark_goes_to_every_key_and_says_how_far_the_values_are(tmp_path: 
         (None, "", BEGIN + 9_000),
     ]
     found = rows(tmp_path, events, emit_ms, 0)
-    keys = {f"\0{n}" for n in range(8)}
+    keys = {f"\0{n}/8" for n in range(8)}
     marks = [r for r in found if r[1] == WATERMARK]
     assert {r[0] for r in marks} == keys
     for key in keys:
@@ -82,4 +83,4 @@ def test_nothing_is_written_before_its_time_and_then_every_key_once(tmp_path: Pa
     begun = {r[0]: r for r in reversed(found) if r[1] == VALUE}
     assert begun["first"][3:] == (start, [1.5, 1.0])
     assert begun["second"][3:] == (start, [3.0, 2.0])
-    assert {r[0] for r in found if r[1] == WATERMARK and r[3] >= start} == {f"\0{n}" for n in range(8)}
+    assert {r[0] for r in found if r[1] == WATERMARK and r[3] >= start} == {f"\0{n}/8" for n in range(8)}

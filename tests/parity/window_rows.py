@@ -27,13 +27,14 @@ def main(argv: list[str]) -> None:
         EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(options).build()
     )
     (view,) = plan["views"]
+    (job,) = (name for name, spec in plan["jobs"].items() if "view" in spec)
     delay = f"INTERVAL '{plan['watermark_delay_ms'] // 1000}' SECOND"
     tables.execute_sql(
         f"CREATE TEMPORARY TABLE `{view['topic']}` (message BYTES, event {request['columns']}, ms BIGINT, "
         f"ts AS TO_TIMESTAMP_LTZ(ms, 3), WATERMARK FOR ts AS ts - {delay}) "
         f"WITH ('connector' = 'filesystem', 'path' = '{request['events']}', 'format' = 'json')"
     )
-    for statement in statements(plan, "features")[0]:
+    for statement in statements(plan, job)[0]:
         if "FUNCTION" in statement.split("'")[0] or statement.startswith("CREATE TEMPORARY VIEW"):
             tables.execute_sql(statement)
     rows = tables.execute_sql(f"SELECT entity_key, kind, event_id, at_ms, amounts FROM `windows {view['name']}`")
