@@ -108,7 +108,8 @@ def main(argv: list[str]) -> None:
             )
             together.add_insert_sql(
                 f"INSERT INTO `{sink}` SELECT entity, "
-                "1000 * TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', window_start), COUNT(*), 0, 0 "
+                "CAST(1000 AS BIGINT) * TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', window_start), "
+                "COUNT(*), 0, 0 "
                 f"FROM TABLE(TUMBLE(TABLE `e {view['topic']}`, DESCRIPTOR(ts), INTERVAL '10' SECOND)) "
                 "GROUP BY entity, window_start, window_end"
             )
@@ -119,7 +120,7 @@ def main(argv: list[str]) -> None:
             schema = Schema.new_builder()
             for name, kind in types.items():
                 schema.column(name, kind)
-            together.add_insert(sink, tables.from_data_stream(values, schema.build()))
+            together.add_insert(f"`{sink}`", tables.from_data_stream(values, schema.build()))
     together.execute()
 
 

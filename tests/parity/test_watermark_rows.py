@@ -1,4 +1,4 @@
-"""The window view on Flink itself, without a platform: what comes out for marks, and when a view may begin to write."""
+"""The window view on Flink itself, without a platform: marks, a late beginning, duplicates on both state backends."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ COLUMNS = "ROW<event_id STRING, shop_id STRING, price DOUBLE>"
 Found = list[tuple[str, int, str | None, int, list[float] | None]]
 
 
-def rows(folder: Path, events: list[tuple[str | None, str, int]], emit_ms: int, emit_from_ms: int) -> Found:
+def rows(
+    folder: Path, events: list[tuple[str | None, str, int]], emit_ms: int, emit_from_ms: int, **options: str
+) -> Found:
     """What the view `shop_bids` gives for events `id, shop, ms`; one without an id is a mark."""
     plan = make_plan(definitions(), Settings(registry_url=f"sqlite:///{folder}/registry.db"), emit_ms=emit_ms)
     plan = started(plan, features_job("shop_bids"), {"lineage": 0, "timestamp_ms": 0, "from_ms": emit_from_ms})
@@ -33,7 +35,8 @@ def rows(folder: Path, events: list[tuple[str | None, str, int]], emit_ms: int, 
         lines.append({"message": base64.b64encode(message).decode(), "event": event, "ms": ms})
     (folder / "events.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
     request = folder / "request.json"
-    request.write_text(json.dumps({"plan": plan, "events": str(folder / "events.json"), "columns": COLUMNS}))
+    asked = {"plan": plan, "events": str(folder / "events.json"), "columns": COLUMNS}
+    request.write_text(json.dumps({**asked, "options": {k.replace("_", "."): v for k, v in options.items()}}))
     python = ROOT / ".local" / "env" / "flink" / "bin" / "python"
     command = [python, "-m", "tests.parity.window_rows", request]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -84,3 +87,12 @@ def test_nothing_is_written_before_its_time_and_then_every_key_once(tmp_path: Pa
     assert begun["first"][3:] == (start, [1.5, 1.0])
     assert begun["second"][3:] == (start, [3.0, 2.0])
     assert {r[0] for r in found if r[1] == WATERMARK and r[3] >= start} == {f"\0{n}/8" for n in range(8)}
+
+
+@pytest.mark.parametrize("backend", ["hashmap", "rocksdb"])
+def test_more_ids_than_the_state_of_a_key_holds_are_told_apart(tmp_path: Path, backend: str) -> None:
+    once: list[tuple[str | None, str, int]] = [(f"bid-{n}", "hot", BEGIN + 200 * n) for n in range(200)]
+    again = [once[n // 2] if n % 2 else once[199 - n // 2] for n in range(300)]
+    found = rows(tmp_path, once + again, 0, 0, state_backend_type=backend)
+    assert max(r[4][1] for r in found if r[4]) == 200  # one visit with all of them
+    assert not [r for r in found if r[1] == LATE]

@@ -1,6 +1,7 @@
 """Runs the window view of a plan over a file and prints its rows as JSON lines; in the Flink environment.
 
-`python -m tests.parity.window_rows REQUEST.json`: `{"plan", "events": file of JSON lines, "columns": the event's SQL}`.
+`python -m tests.parity.window_rows REQUEST.json`: `{"plan", "events": file of JSON lines, "columns": the event's SQL,
+"options": Flink's}`.
 A line of events is `{"message": base64, "event": {...}, "ms"}`, as the job's source would give it.
 """
 
@@ -21,7 +22,8 @@ def main(argv: list[str]) -> None:
     request = json.loads(Path(argv[0]).read_text())
     plan = request["plan"]
     options = Configuration()
-    for key, value in {"pipeline.jars": plan["function_jar"], "parallelism.default": "1"}.items():
+    own = {"pipeline.jars": plan["function_jar"], "parallelism.default": "1", "pipeline.object-reuse": "true"}
+    for key, value in {**own, **request["options"]}.items():
         options.set_string(key, value)
     tables = TableEnvironment.create(
         EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(options).build()
