@@ -123,10 +123,16 @@ def end_offsets(bootstrap: str, topics: Iterable[str]) -> Offsets:
     Raises:
         StreamingError: a topic is not there, or Kafka does not answer.
     """
-    with admin(bootstrap) as client:
-        asked = dict.fromkeys(_partitions(client, bootstrap, topics), OffsetSpec.LATEST)
-        found = _patiently(lambda: client.list_partition_offsets(asked))
-        return {(p.topic, p.partition): at.offset for p, at in found.items()}
+    return _offsets(bootstrap, topics, OffsetSpec.LATEST)
+
+
+def first_offsets(bootstrap: str, topics: Iterable[str]) -> Offsets:
+    """The offset of the first message of each partition that Kafka still holds, or of the next one if it holds none.
+
+    Raises:
+        StreamingError: a topic is not there, or Kafka does not answer.
+    """
+    return _offsets(bootstrap, topics, OffsetSpec.EARLIEST)
 
 
 @dataclass(frozen=True)
@@ -209,6 +215,13 @@ def assigned_partitions(bootstrap: str, group: str, patience_s: float = PATIENCE
             topic["partitions"] for m in found["members"] for topic in m["member_assignment"]["assigned_partitions"]
         ]
         return sum(map(len, given))
+
+
+def _offsets(bootstrap: str, topics: Iterable[str], which: OffsetSpec) -> Offsets:
+    with admin(bootstrap) as client:
+        asked = dict.fromkeys(_partitions(client, bootstrap, topics), which)
+        found = _patiently(lambda: client.list_partition_offsets(asked))
+        return {(p.topic, p.partition): at.offset for p, at in found.items()}
 
 
 def _partitions(client: KafkaAdminClient, bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]:

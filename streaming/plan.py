@@ -113,13 +113,13 @@ def make_plan(
 def _digests(plan: Plan, job: str) -> tuple[str, str]:
     """Of what the job's state and values depend on, and of how it is run, for which it need not be built again."""
     spec = plan["jobs"][job]
-    tuning = [plan[p] for p in ("parallelism", "watermark_keys", "state_backend", "event_rules")]
+    tuning = [plan[p] for p in ("kafka", "parallelism", "watermark_keys", "state_backend", "event_rules")]
     tuning.append(spec["checkpoint_ms"])
     if job == ARCHIVE:
-        parts = [plan[p] for p in ("kafka", "views", "layouts", "events", "lake")]
+        parts = [plan[p] for p in ("views", "layouts", "events", "lake")]
     else:
         view = view_of(plan, job)
-        parts = [plan["kafka"], plan["watermark_delay_ms"], plan["idle_timeout_ms"], plan["emit_ms"], view]
+        parts = [plan["watermark_delay_ms"], plan["idle_timeout_ms"], plan["emit_ms"], view]
         # Columns that the view does not read come and go, and those that it reads never change their type.
         tuning.append(next(e for e in plan["events"] if e["topic"] == view["topic"]))
     return _sha(parts)[:12], _sha(tuning)[:6]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -82,7 +83,8 @@ class Reconciler:
         found = running(plan["project"], self._rest)
         if not differs(plan, found) and not stuck(self._rest, found):
             if any(beside(plan, found)):
-                with Ledger(self._settings, self._clock).lease(LEASE) as claim:
+                # Whoever is at it already does the same.
+                with suppress(RunInProgress), Ledger(self._settings, self._clock).lease(LEASE) as claim:
                     self._switch.step(plan, claim)
             return
         if self._failed and self._clock.now_ms() < self._not_before_ms:

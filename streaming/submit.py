@@ -211,7 +211,7 @@ class _Submission:
 
     def _reachable(self, kept: Plan) -> Plan:
         """A plan of before with the addresses of today."""
-        return kept | {key: self._plan[key] for key in ("flink_rest", "function_jar", "checkpoints")}
+        return kept | {key: self._plan[key] for key in ("kafka", "flink_rest", "function_jar", "checkpoints")}
 
     def _close(self, former: Plan, retained: Retained) -> str:
         """Commits the files that a former archive job has left open; returns its savepoint."""

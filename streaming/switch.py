@@ -16,7 +16,7 @@ from adfeast.ledger import Claim
 from adfeast.settings import Settings
 from streaming.checkpoints import JobState
 from streaming.flink_rest import FlinkRest, Job
-from streaming.kafka_admin import Offsets, committed_by_group
+from streaming.kafka_admin import Offsets, committed_by_group, first_offsets
 from streaming.plan import Plan, view_of
 from streaming.rebuild import later_ms
 from streaming.running import beside, group, running
@@ -75,8 +75,11 @@ class Switch:
         return done
 
     def _place(self, job: Job, topic: str) -> Place:
-        committed = committed_by_group(self._settings.kafka_bootstrap, {group(job): [topic]})
-        return Place(self._rest.watermark(job.id), committed[group(job)])
+        bootstrap = self._settings.kafka_bootstrap
+        committed = committed_by_group(bootstrap, {group(job): [topic]})[group(job)]
+        # What Kafka has thrown away needs nobody to read it: of a partition that is empty nothing is ever committed.
+        first = first_offsets(bootstrap, [topic])
+        return Place(self._rest.watermark(job.id), {p: max(at, first.get(p, 0)) for p, at in committed.items()})
 
 
 def caught_up(new: Place, seen: Place, begin_ms: int) -> bool:

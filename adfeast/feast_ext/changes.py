@@ -154,7 +154,7 @@ def _rebuilt(before: Definitions, after: Definitions, made: Mapping[str, Sequenc
         if old is None or old.digest == view.digest:
             continue
         if view.kind == "stream":
-            yield f"stream view {name}: the features job starts anew and reads the events again that Kafka still holds"
+            yield f"stream view {name}: its job is built beside the running one and replaces it once it has caught up"
         else:
             intervals = made.get(name, ())
             due = f"{len(intervals)} intervals are due again ({', '.join(intervals)})" if intervals else "none was made"

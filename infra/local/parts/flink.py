@@ -66,6 +66,8 @@ _TASKMANAGER: dict[str, object] = {
     "taskmanager.memory.network.min": f"{NETWORK_MB}m",
     "taskmanager.memory.network.max": f"{NETWORK_MB}m",
     "taskmanager.memory.managed.size": "128m",
+    # Managed memory would be divided by the slots, of which most are empty; so RocksDB, if it is chosen, has its own.
+    "state.backend.rocksdb.memory.fixed-per-tm": "128m",
     "taskmanager.memory.jvm-metaspace.size": "384m",
     "taskmanager.memory.jvm-overhead.min": "192m",
     "taskmanager.memory.jvm-overhead.max": "192m",

@@ -37,7 +37,7 @@ def test_a_changed_window_names_old_and_new_its_readers_and_what_starts_anew() -
     assert found.changes == (
         Change("feature", "activity.seen_5m", "changed", ("made: 300s -> 600s",), ("ctr-000001",)),
     )
-    assert "features job starts anew" in found.rebuilt[0]
+    assert "built beside the running one" in found.rebuilt[0]
     assert "ctr-000001" in found.refused[0]
 
 

@@ -150,9 +150,10 @@ def test_how_a_job_runs_and_begins_is_no_part_of_its_digest(settings: Settings) 
     plan = make_plan(definitions(), settings)
     wide = make_plan(definitions(), settings, parallelism=2, features_checkpoint_ms=9_000)
     disk = make_plan(definitions(), settings.model_copy(update={"stream_state_backend": "rocksdb"}))
-    specs = [p["jobs"][JOB] for p in (plan, wide, disk)]
+    moved = make_plan(definitions(), settings.model_copy(update={"kafka_bootstrap": "elsewhere:9092"}))
+    specs = [p["jobs"][JOB] for p in (plan, wide, disk, moved)]
     assert len({s["digest"] for s in specs}) == 1
-    assert len({s["tuning"] for s in specs}) == 3
+    assert len({s["tuning"] for s in specs}) == 4
     later = started(plan, JOB, {"lineage": 7, "timestamp_ms": 1_000, "from_ms": 2_000})
     assert {**later["jobs"][JOB], "start": None} == {**plan["jobs"][JOB], "start": None}
     slow = make_plan(definitions(), settings.model_copy(update={"stream_emit_ms": 500}))
