@@ -2,7 +2,8 @@
 
 An entity key is Feast's serialized one, version 3. Redis: one hash an entity over all views under entity key + project;
 a feature's field is the murmur3_32 of `view:feature`, little-endian; `_ts:<view>` holds the row's Timestamp.
-DynamoDB: one table a view, the partition key is the murmur3_128 of the entity key.
+DynamoDB: one table a view, the partition key is the murmur3_128 of the entity key. Feast gives a row no end; ours adds
+one attribute that Feast does not read, by which a table with a TTL drops it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from functools import lru_cache
 import mmh3
 
 _STRING = 2  # Feast's ValueType.STRING
+DYNAMODB_KEY = "entity_id"
+DYNAMODB_EXPIRY = "expires_at"
+# A row is told as too old for so long after its end, and only then as missing.
+DYNAMODB_SPARE_S = 7 * 86_400
 
 
 @lru_cache
@@ -45,6 +50,11 @@ def redis_time_field(view: str) -> bytes:
 def dynamodb_table(project: str, view: str) -> str:
     """Table of a view."""
     return f"{project}.{view}"
+
+
+def dynamodb_keep_s(max_age_s: int) -> int:
+    """How long after its time a row is kept that is served for `max_age_s`."""
+    return max_age_s + DYNAMODB_SPARE_S
 
 
 def dynamodb_id(join_key: str, value: str) -> str:
