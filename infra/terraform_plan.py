@@ -68,6 +68,7 @@ def _tier(definitions: Definitions, tier: str) -> list[View]:
 def _table(view: View) -> dict[str, Any]:
     return {
         "view": view.name,
+        "entity": view.entity,
         "key": DYNAMODB_KEY,
         "expiry": DYNAMODB_EXPIRY,
         "max_age_s": view.max_age_s,

@@ -5,7 +5,6 @@ locals {
     nat_per_zone      = false
     brokers           = { count = 3, instance_type = "kafka.t3.small", volume_gb = 20 }
     least_partitions  = {}
-    table_capacity    = null
     valkey            = { node_type = "cache.t4g.small", shards = 1, replicas = 1, snapshot_days = 1 }
     database          = { instance_class = "db.t4g.small", storage_gb = 20, multi_az = false, backup_days = 7 }
     nodes             = { cpu = { instance_types = ["m7i.large"], least = 2, most = 4, disk_gb = 50, gpu = false } }

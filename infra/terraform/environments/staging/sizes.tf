@@ -3,9 +3,8 @@
 locals {
   sizes = {
     nat_per_zone      = true
-    brokers           = { count = 3, instance_type = "kafka.m7g.large", volume_gb = 500 }
+    brokers           = { count = 3, instance_type = "kafka.m7g.large", volume_gb = 3000 }
     least_partitions  = { events = 12, values = 6 }
-    table_capacity    = null
     valkey            = { node_type = "cache.r7g.large", shards = 2, replicas = 1, snapshot_days = 3 }
     database          = { instance_class = "db.m7g.large", storage_gb = 100, multi_az = true, backup_days = 14 }
     nodes             = { cpu = { instance_types = ["c7i.4xlarge"], least = 3, most = 9, disk_gb = 100, gpu = false } }

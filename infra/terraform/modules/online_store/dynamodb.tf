@@ -4,9 +4,9 @@ resource "aws_dynamodb_table" "view" {
   #checkov:skip=CKV2_AWS_16:On demand, or provisioned for the known peak: scaling is slower than an ad server's morning
   for_each       = var.tables
   name           = each.key
-  billing_mode   = var.capacity == null ? "PAY_PER_REQUEST" : "PROVISIONED"
-  read_capacity  = var.capacity == null ? null : var.capacity.read_units
-  write_capacity = var.capacity == null ? null : var.capacity.write_units
+  billing_mode   = contains(keys(var.capacity), each.value.entity) ? "PROVISIONED" : "PAY_PER_REQUEST"
+  read_capacity  = try(var.capacity[each.value.entity].read_units, null)
+  write_capacity = try(var.capacity[each.value.entity].write_units, null)
   hash_key       = each.value.key
 
   # A view that is no longer defined keeps its table until a person says otherwise.

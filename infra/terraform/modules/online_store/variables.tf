@@ -61,6 +61,7 @@ variable "tables" {
   description = "DynamoDB table to its key and expiry attribute, as `adfeast plan --format terraform` says."
   type = map(object({
     view      = string
+    entity    = string
     key       = string
     expiry    = string
     max_age_s = number
@@ -74,12 +75,14 @@ variable "tables" {
 }
 
 variable "capacity" {
-  description = "Capacity of each DynamoDB table: null is on demand, else what is provisioned."
-  type = object({
-    read_units  = number
-    write_units = number
-  })
-  default = null
+  description = "Entity to the capacity that each table of its views is provisioned with; others are on demand."
+  type        = map(object({ read_units = number, write_units = number }))
+  default     = {}
+
+  validation {
+    condition     = alltrue([for c in var.capacity : c.read_units >= 1 && c.write_units >= 1])
+    error_message = "capacity needs at least 1 read and 1 write unit."
+  }
 }
 
 variable "valkey" {

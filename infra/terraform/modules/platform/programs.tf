@@ -22,8 +22,13 @@ module "stream" {
     features = module.iam.role_arns["stream-features"]
     archive  = module.iam.role_arns["stream-archive"]
   }
-  code        = { bucket = module.lake.buckets.artifacts, key = var.deployment.flink_package }
-  places      = { kafka = module.kafka.bootstrap, lake = local.lake, plan = "s3://${module.lake.buckets.artifacts}/flink/plan.json" }
+  code = var.deployment.flink == null ? null : {
+    bucket = module.lake.buckets.artifacts
+    key    = var.deployment.flink.package
+    python = var.deployment.flink.python
+    jar    = var.deployment.flink.jar
+  }
+  places      = { kafka = module.kafka.bootstrap, lake = local.lake }
   started     = var.deployment.started
   log_days    = local.logs.log_days
   log_key_arn = local.logs.key

@@ -18,7 +18,7 @@ variable "deployment" {
     certificate_arn = string
     alarm_receivers = set(string)
     image_digest    = string
-    flink_package   = string
+    flink           = optional(object({ package = string, python = string, jar = string }))
     started         = optional(bool, true)
   })
 
@@ -37,7 +37,7 @@ variable "plan" {
   type = object({
     format  = number
     project = string
-    tables  = map(object({ view = string, key = string, expiry = string, max_age_s = number, keep_s = number }))
+    tables  = map(object({ view = string, entity = string, key = string, expiry = string, max_age_s = number, keep_s = number }))
     topics  = map(object({ kind = string, partitions = number, configs = map(string) }))
     lake    = map(object({ kind = string }))
     flink = object({
@@ -64,7 +64,7 @@ variable "sizes" {
     nat_per_zone     = bool
     brokers          = object({ count = number, instance_type = string, volume_gb = number })
     least_partitions = map(number)
-    table_capacity   = optional(object({ read_units = number, write_units = number }))
+    table_capacity   = optional(map(object({ read_units = number, write_units = number })), {})
     valkey           = object({ node_type = string, shards = number, replicas = number, snapshot_days = number })
     database         = object({ instance_class = string, storage_gb = number, multi_az = bool, backup_days = number })
     nodes = map(object({

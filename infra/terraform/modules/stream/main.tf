@@ -1,5 +1,9 @@
 # One application a Flink job of the plan. Checkpoints and snapshots lie in storage that the service keeps on S3.
 
+locals {
+  jobs = { for job, j in var.jobs : job => j if var.code != null }
+}
+
 resource "aws_cloudwatch_log_group" "flink" {
   name              = "/adfeast/${var.name}/flink"
   retention_in_days = var.log_days
@@ -7,7 +11,7 @@ resource "aws_cloudwatch_log_group" "flink" {
 }
 
 resource "aws_cloudwatch_log_stream" "job" {
-  for_each       = var.jobs
+  for_each       = local.jobs
   name           = each.key
   log_group_name = aws_cloudwatch_log_group.flink.name
 }
@@ -21,7 +25,7 @@ module "key" {
 }
 
 resource "aws_kinesisanalyticsv2_application" "job" {
-  for_each               = var.jobs
+  for_each               = local.jobs
   name                   = "${var.name}-${each.key}"
   runtime_environment    = var.runtime
   service_execution_role = var.role_arns[each.value.kind]
@@ -55,7 +59,7 @@ resource "aws_kinesisanalyticsv2_application" "job" {
       }
       property_group {
         property_group_id = "kinesis.analytics.flink.run.options"
-        property_map      = { python = "streaming/jobs/managed.py", jarfile = "lib/adfeast-flink.jar" }
+        property_map      = { python = var.code.python, jarfile = var.code.jar }
       }
     }
 

@@ -74,14 +74,16 @@ variable "role_arns" {
 }
 
 variable "code" {
-  description = "The jobs' package: bucket and key of a zip."
+  description = "The jobs' package: bucket and key of a zip; in it, the Python program that starts a job, and its jar. Null: no jobs."
   type = object({
     bucket = string
     key    = string
+    python = string
+    jar    = string
   })
 
   validation {
-    condition     = endswith(var.code.key, ".zip") && startswith(var.code.key, "flink/")
+    condition     = var.code == null || try(endswith(var.code.key, ".zip") && startswith(var.code.key, "flink/"), false)
     error_message = "code.key must be a .zip below flink/, which is all of the bucket that the jobs may read."
   }
 }

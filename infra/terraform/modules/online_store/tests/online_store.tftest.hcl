@@ -9,10 +9,11 @@ variables {
   subnet_ids  = ["subnet-1", "subnet-2"]
   clients     = { nodes = "sg-1" }
   log_key_arn = "arn:aws:kms:us-east-1:111122223333:key/1"
+  capacity    = { user = { read_units = 100, write_units = 10 } }
   valkey      = { node_type = "cache.r7g.large", shards = 2, replicas = 1, snapshot_days = 1 }
   tables = {
-    "adfeast.user_profile" = { view = "user_profile", key = "entity_id", expiry = "expires_at", max_age_s = 10, keep_s = 20 }
-    "adfeast.ad_history"   = { view = "ad_history", key = "entity_id", expiry = "expires_at", max_age_s = 10, keep_s = 20 }
+    "adfeast.user_profile" = { view = "user_profile", entity = "user", key = "entity_id", expiry = "expires_at", max_age_s = 10, keep_s = 20 }
+    "adfeast.ad_history"   = { view = "ad_history", entity = "ad", key = "entity_id", expiry = "expires_at", max_age_s = 10, keep_s = 20 }
   }
 }
 
@@ -34,6 +35,18 @@ run "tables_are_those_of_the_plan" {
   assert {
     condition     = alltrue([for t in aws_dynamodb_table.view : one(t.server_side_encryption).enabled && t.deletion_protection_enabled])
     error_message = "a table is not encrypted by our key, or may be deleted"
+  }
+}
+
+run "what_is_provisioned_is_so_by_entity" {
+  command = plan
+
+  assert {
+    condition = jsonencode({ for n, t in aws_dynamodb_table.view : n => [t.billing_mode, t.read_capacity] }) == jsonencode({
+      "adfeast.user_profile" = ["PROVISIONED", 100]
+      "adfeast.ad_history"   = ["PAY_PER_REQUEST", null]
+    })
+    error_message = "a table has another capacity"
   }
 }
 

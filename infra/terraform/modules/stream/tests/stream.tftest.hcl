@@ -9,7 +9,7 @@ variables {
   security_group_id = "sg-1"
   log_key_arn       = "arn:aws:kms:us-east-1:111122223333:key/1"
   role_arns         = { features = "arn:aws:iam::111122223333:role/features", archive = "arn:aws:iam::111122223333:role/archive" }
-  code              = { bucket = "adfeast-test-artifacts-111122223333", key = "flink/adfeast-1.zip" }
+  code              = { bucket = "adfeast-test-artifacts-111122223333", key = "flink/adfeast-1.zip", python = "main.py", jar = "lib/jobs.jar" }
   places            = { kafka = "broker:9098" }
   least_parallelism = { features = 4 }
   jobs = {
@@ -62,6 +62,18 @@ run "state_is_kept_and_encrypted" {
       && one(one(one(a.application_configuration).flink_application_configuration).checkpoint_configuration).checkpointing_enabled
     ])
     error_message = "a job that is restarted forgets what it had"
+  }
+}
+
+run "no_package_no_jobs" {
+  command = plan
+  variables {
+    code = null
+  }
+
+  assert {
+    condition     = length(aws_kinesisanalyticsv2_application.job) == 0
+    error_message = "a job has no program"
   }
 }
 
