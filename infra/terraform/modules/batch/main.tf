@@ -5,7 +5,7 @@ module "key" {
   name        = "${var.name}-batch"
   description = "Disks and logs of Spark of ${var.name}"
   account     = var.account
-  services    = ["logs.${var.account.region}.amazonaws.com"]
+  services    = ["logs.${var.account.region}.amazonaws.com", "emr-serverless.amazonaws.com"]
 }
 
 resource "aws_cloudwatch_log_group" "spark" {

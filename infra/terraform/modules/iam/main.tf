@@ -30,6 +30,13 @@ resource "aws_iam_role_policy" "access" {
   name     = "access"
   role     = aws_iam_role.program[each.key].id
   policy   = jsonencode({ Version = "2012-10-17", Statement = local.statements[each.key] })
+
+  lifecycle {
+    precondition {
+      condition     = length(jsonencode(local.statements[each.key])) < 9000
+      error_message = "the rights of ${each.key} no longer fit into one role (AWS takes 10,240 characters): name its topics or prefixes by what they begin with."
+    }
+  }
 }
 
 resource "aws_iam_role_policy" "keys" {

@@ -43,9 +43,10 @@ resource "aws_msk_configuration" "this" {
   name           = var.name
   kafka_versions = [var.kafka_version]
   server_properties = join("\n", concat(
-    ["auto.create.topics.enable=false", "default.replication.factor=${local.replication}", "message.max.bytes=${local.largest}"],
+    ["auto.create.topics.enable=false", "message.max.bytes=${local.largest}"],
     # Express brokers set the rest themselves.
     local.express ? [] : [
+      "default.replication.factor=${local.replication}",
       "min.insync.replicas=${max(1, local.replication - 1)}",
       "unclean.leader.election.enable=false",
       "replica.fetch.max.bytes=${local.largest}",

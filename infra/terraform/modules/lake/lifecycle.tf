@@ -39,6 +39,11 @@ resource "aws_s3_bucket_lifecycle_configuration" "lake" {
       prefix = ""
     }
 
+    # What a deletion leaves behind once the versions below it are gone.
+    expiration {
+      expired_object_delete_marker = true
+    }
+
     noncurrent_version_expiration {
       noncurrent_days = 7
     }

@@ -40,7 +40,6 @@ resource "aws_grafana_workspace" "this" {
   permission_type          = "CUSTOMER_MANAGED"
   data_sources             = ["PROMETHEUS"]
   role_arn                 = aws_iam_role.grafana.arn
-  kms_key_id               = module.key.arn
 }
 
 resource "aws_iam_role" "collector" {

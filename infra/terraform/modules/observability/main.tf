@@ -3,7 +3,7 @@
 module "key" {
   source      = "../key"
   name        = "${var.name}-observability"
-  description = "Metrics, dashboards and alarms of ${var.name}"
+  description = "Metrics and alarms of ${var.name}"
   account     = var.account
   services    = ["aps.amazonaws.com", "cloudwatch.amazonaws.com"]
 }

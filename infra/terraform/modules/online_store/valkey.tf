@@ -4,7 +4,7 @@ locals {
   # What a user may run. Programs that only read cannot write; nobody may flush, configure or list keys.
   users = {
     server = "on ~* -@all +@read +@connection +cluster|slots +cluster|shards +cluster|nodes +command +info -keys -scan"
-    writer = "on ~* -@all +@read +@write +@connection +@scripting +cluster|slots +cluster|shards +cluster|nodes +command +info -keys -scan -@dangerous"
+    writer = "on ~* -@all +@read +@write +@connection +@scripting -@dangerous +cluster|slots +cluster|shards +cluster|nodes +command +info -keys -scan"
   }
 }
 

@@ -60,7 +60,7 @@ resource "aws_db_instance" "this" {
   kms_key_id                          = module.key.arn
   multi_az                            = var.database.multi_az
   db_name                             = "feast"
-  username                            = "owner"
+  username                            = "adfeast"
   manage_master_user_password         = true
   master_user_secret_kms_key_id       = module.key.arn
   iam_database_authentication_enabled = true

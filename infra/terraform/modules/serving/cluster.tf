@@ -74,12 +74,21 @@ resource "aws_eks_access_policy_association" "administrator" {
   depends_on = [aws_eks_access_entry.administrator]
 }
 
-resource "aws_eks_addon" "this" {
-  for_each     = toset(["vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent", "metrics-server"])
+# What a node needs before it is ready.
+resource "aws_eks_addon" "node" {
+  for_each     = toset(["vpc-cni", "kube-proxy", "eks-pod-identity-agent"])
   cluster_name = aws_eks_cluster.this.name
   addon_name   = each.value
   # NetworkPolicies do nothing until the network plug-in is told to enforce them.
   configuration_values = each.value == "vpc-cni" ? jsonencode({ enableNetworkPolicy = "true" }) : null
+}
+
+# What needs a node to be ready.
+resource "aws_eks_addon" "cluster" {
+  for_each     = toset(["coredns", "metrics-server"])
+  cluster_name = aws_eks_cluster.this.name
+  addon_name   = each.value
+  depends_on   = [aws_eks_node_group.this]
 }
 
 resource "aws_eks_pod_identity_association" "program" {

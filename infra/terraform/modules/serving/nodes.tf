@@ -80,5 +80,5 @@ resource "aws_eks_node_group" "this" {
     ignore_changes = [scaling_config[0].desired_size]
   }
 
-  depends_on = [aws_iam_role_policy_attachment.node, aws_eks_addon.this]
+  depends_on = [aws_iam_role_policy_attachment.node, aws_eks_addon.node]
 }
