@@ -23,9 +23,10 @@ locals {
   rights = { for program, p in local.programs : program => {
     ReadTopics  = { actions = ["kafka-cluster:DescribeTopic", "kafka-cluster:ReadData"], on = flatten([for k in p.reads : local.topic_arns[k]]) }
     WriteTopics = { actions = ["kafka-cluster:DescribeTopic", "kafka-cluster:WriteData"], on = flatten([for k in p.writes : local.topic_arns[k]]) }
+    WatchTopics = { actions = ["kafka-cluster:DescribeTopic"], on = flatten([for k in p.watches : local.topic_arns[k]]) }
     Groups = {
       actions = ["kafka-cluster:AlterGroup", "kafka-cluster:DescribeGroup"]
-      on      = length(p.reads) == 0 ? [] : ["${local.kafka}:group/${var.cluster_name}/*/${var.project}*"]
+      on      = length(p.reads) + length(p.watches) == 0 ? [] : ["${local.kafka}:group/${var.cluster_name}/*/${var.project}*"]
     }
     Connect = {
       actions = ["kafka-cluster:Connect", "kafka-cluster:DescribeCluster", "kafka-cluster:WriteDataIdempotently"]

@@ -53,7 +53,6 @@ run "who_reads_what" {
       training = [
         "adfeast-test-artifacts-111122223333/mlflow/*", "adfeast-test-artifacts-111122223333/models/*",
         "adfeast-test-lake-111122223333/events/clicks/*", "adfeast-test-lake-111122223333/training_sets/*",
-        "adfeast-test-lake-111122223333/values/a/*",
       ]
       apply = []
     })
