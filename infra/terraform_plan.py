@@ -100,12 +100,11 @@ def _lake(definitions: Definitions, plan: Plan, settings: Settings) -> Iterator[
 def _job(plan: Plan, name: str) -> dict[str, Any]:
     """A Flink job: whether it makes features or the archive, and its arguments as strings."""
     spec = plan["jobs"][name]
-    own = {k: v for k, v in spec.items() if isinstance(v, str | int)}
-    shared = {k: v for k, v in plan.items() if isinstance(v, str | int) and k not in ADDRESSES}
-    arguments = {k: str(v) for k, v in {**shared, **own, "job": name}.items()}
+    said = {**plan, **spec, "job": name}.items()
+    arguments = {k: str(v) for k, v in said if isinstance(v, str | int) and k not in ADDRESSES}
     return {
         "kind": "archive" if name == ARCHIVE else "features",
-        "parallelism": int(spec.get("parallelism", plan["parallelism"])),
+        "parallelism": int(arguments.get("parallelism", 1)),
         "checkpoint_ms": int(spec["checkpoint_ms"]),
         "arguments": arguments,
     }

@@ -38,6 +38,10 @@ def planned(repo: Path) -> tuple[Definitions, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def today() -> tuple[Definitions, dict[str, Any]]:
+    import feast
+
+    # `declared` would leave its light one to the tests that follow.
+    assert feast.FeatureStore
     return planned(ROOT / "feature_repo")
 
 
