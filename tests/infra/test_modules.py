@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.infra.trees import ENVIRONMENTS, SOURCES, terraform
+from tests.infra.trees import ENVIRONMENTS, SOURCES, copied, terraform
 
 MODULES = sorted(f"modules/{m.name}" for m in (SOURCES / "modules").iterdir())
 ALL = [*MODULES, *(f"environments/{e}" for e in ENVIRONMENTS)]
@@ -47,3 +48,14 @@ def test_what_aws_does_not_know_is_refused(tree: Path, tmp_path: Path) -> None:
     done = terraform(tmp_path, "validate", "-no-color")
     assert done.returncode == 1
     assert 'named "enable_key_rotatoin" is not expected here' in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_what_an_owner_is_told_to_fill_in_is_all_that_is_asked(tmp_path: Path, plan: str, environment: str) -> None:
+    folder = copied(tmp_path, plan) / "environments" / environment
+    shutil.copy(SOURCES / "environments" / environment / "terraform.tfvars.example", folder / "terraform.tfvars")
+    (folder / "example").mkdir()
+    (folder / "example" / "plan.tftest.hcl").write_text('mock_provider "aws" {}\n\nrun "plan" {\n  command = plan\n}\n')
+    done = terraform(folder, "test", "-no-color", "-test-directory=example")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed, 0 failed" in done.stdout

@@ -12,6 +12,7 @@ variables {
     certificate_arn = "arn:aws:acm:us-east-1:111122223333:certificate/00000000-0000-0000-0000-000000000000"
     alarm_receivers = ["on-call@example.com"]
     image_digest    = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    mlflow_url      = "http://mlflow.example.internal:5000"
     flink           = { package = "flink/adfeast-1.zip", python = "main.py", jar = "lib/jobs.jar" }
   }
 }

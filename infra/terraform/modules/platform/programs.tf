@@ -79,7 +79,7 @@ module "schedules" {
     ADFEAST_LAKE            = local.lake
     ADFEAST_LOCAL           = "/scratch"
     ADFEAST_KAFKA_BOOTSTRAP = module.kafka.bootstrap
-    ADFEAST_MLFLOW_URL      = "http://mlflow.${local.name}.internal:5000"
+    ADFEAST_MLFLOW_URL      = var.deployment.mlflow_url
   }
   secrets = {
     ADFEAST_REGISTRY_URL = module.registry.secret_arns["registry-url"]

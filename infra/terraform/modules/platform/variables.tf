@@ -18,6 +18,7 @@ variable "deployment" {
     certificate_arn = string
     alarm_receivers = set(string)
     image_digest    = string
+    mlflow_url      = string
     flink           = optional(object({ package = string, python = string, jar = string }))
     started         = optional(bool, true)
   })
@@ -25,6 +26,10 @@ variable "deployment" {
   validation {
     condition     = can(regex("^sha256:[0-9a-f]{64}$", var.deployment.image_digest))
     error_message = "deployment.image_digest must be sha256: and 64 hex digits, as `docker push` prints it."
+  }
+  validation {
+    condition     = can(regex("^https?://[^/]+", var.deployment.mlflow_url))
+    error_message = "deployment.mlflow_url must be the address at which Kubernetes serves MLflow inside the VPC."
   }
   validation {
     condition     = alltrue([for zone in var.deployment.zones : startswith(zone, var.deployment.account.region)])

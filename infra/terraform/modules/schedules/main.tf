@@ -1,6 +1,12 @@
 # The `adfeast` commands of the plan, each in a container of its own by the clock. A command that is started twice, or
 # again after a failure, does no harm: they are all made so.
 
+locals {
+  # The only place that can be written; whoever wants a temporary file or a home finds it there.
+  scratch  = "/scratch"
+  writable = { TMPDIR = local.scratch, HOME = local.scratch, JAVA_TOOL_OPTIONS = "-Djava.io.tmpdir=${local.scratch}" }
+}
+
 resource "aws_cloudwatch_log_group" "commands" {
   name              = "/adfeast/${var.name}/commands"
   retention_in_days = var.log_days
@@ -47,9 +53,9 @@ resource "aws_ecs_task_definition" "command" {
     readonlyRootFilesystem = true
     user                   = "10001"
     command                = ["adfeast", "--help"]
-    environment            = [for k, v in var.environment : { name = k, value = v }]
+    environment            = [for k, v in merge(local.writable, var.environment) : { name = k, value = v }]
     secrets                = [for k, arn in var.secrets : { name = k, valueFrom = arn }]
-    mountPoints            = [{ sourceVolume = "scratch", containerPath = "/scratch", readOnly = false }]
+    mountPoints            = [{ sourceVolume = "scratch", containerPath = local.scratch, readOnly = false }]
     logConfiguration = {
       logDriver = "awslogs"
       options = {
