@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra.trees import ENVIRONMENTS, SOURCES, copied, terraform
+from tests.infra.trees import ENVIRONMENTS, FOLDERS, SOURCES, copied, terraform
 
-MODULES = sorted(f"modules/{m.name}" for m in (SOURCES / "modules").iterdir())
-ALL = [*MODULES, *(f"environments/{e}" for e in ENVIRONMENTS)]
-TESTED = [m for m in ALL if m != "modules/platform"]  # which the environments are the tests of
+TESTED = [m for m in FOLDERS if m != "modules/platform"]  # which the environments are the tests of
 
 
 def test_files_are_formatted(tree: Path) -> None:
@@ -20,7 +18,7 @@ def test_files_are_formatted(tree: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("folder", ALL)
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_it_is_valid(tree: Path, folder: str) -> None:
     done = terraform(tree / folder, "validate", "-no-color")
     assert done.returncode == 0, done.stderr

@@ -132,7 +132,7 @@ MISTAKES = {
         "a right holds for everything of a kind",
     ),
     "public Kubernetes": Mistake(
-        "serving/cluster.tf",
+        "serving/main.tf",
         "endpoint_public_access  = false",
         "endpoint_public_access  = true",
         "modules/serving",

@@ -17,6 +17,10 @@ from infra.terraform_plan import placeless, terraform_plan
 
 SOURCES = ROOT / "infra" / "terraform"
 ENVIRONMENTS = ("dev", "staging", "prod")
+FOLDERS = [
+    *sorted(f"modules/{module.name}" for module in (SOURCES / "modules").iterdir()),
+    *(f"environments/{environment}" for environment in ENVIRONMENTS),
+]
 PROGRAM = ROOT / ".local" / "env" / "terraform" / "bin" / "python"
 PLUGINS = ROOT / ".local" / "cache" / "terraform"
 

@@ -35,8 +35,3 @@ module "platform" {
 
   sizes = local.sizes
 }
-
-output "platform" {
-  description = "Addresses and names of what was made."
-  value       = module.platform
-}

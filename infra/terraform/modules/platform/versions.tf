@@ -1,10 +1,5 @@
+# The modules say which provider they need.
+
 terraform {
   required_version = ">= 1.11"
-
-  required_providers {
-    aws = {
-      source  = "hashicorp/aws"
-      version = "~> 6.66"
-    }
-  }
 }
