@@ -49,7 +49,7 @@ PYTHON = $(shell python3.11 infra/local/setup/shared_python.py 2>/dev/null || ec
 sync = UV_PROJECT_ENVIRONMENT=$(ENV)/$(1) $(UV) sync --frozen --python $(PYTHON) $(addprefix --extra ,$(2))
 
 
-.PHONY: help setup prerequisites demo drill-change drill-streams test unit bench bench-streams up down proto lint types imports clean distclean
+.PHONY: help setup prerequisites demo drill-change drill-streams test unit infra-test bench bench-streams up down proto lint types imports clean distclean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -64,6 +64,10 @@ test: setup ## Install all it needs, then run every test (ARGS='-k name' for som
 # Half a minute, most of it the imports of Feast and torch: what trains, and what downloads, is left to `make test`.
 unit: setup ## The tests of seconds: no platform, no training (ARGS='-k name' for some)
 	@$(BIN)/pytest --basetemp $(LOCAL)/pytest -p no:nbmake -m "not slow" --ignore tests/unit/training tests/unit $(ARGS)
+
+# Needs neither an account nor a terraform: AWS_PROVIDER=real takes the real provider, TERRAFORM=/path another terraform.
+infra-test: $(addsuffix /.stamp,$(addprefix $(ENV)/,platform terraform checkov)) ## Check infra/terraform without an account
+	@$(BIN)/pytest --basetemp $(LOCAL)/pytest-infra tests/infra $(ARGS)
 
 drill-change: setup ## Change everything under traffic while programs are killed (10 minutes; ARGS=--short for 4)
 	@$(BIN)/python -W ignore -m drills.change $(ARGS)
@@ -128,6 +132,12 @@ $(ENV)/flink/.stamp: pyproject.toml uv.lock | $(filter /%,$(UV))
 $(ENV)/triton/.stamp: pyproject.toml uv.lock | $(filter /%,$(UV))
 	@echo "==> Python environment 'triton'"
 	@$(call sync,triton,triton)
+	@touch $@
+
+$(ENV)/terraform/.stamp $(ENV)/checkov/.stamp: $(ENV)/%/.stamp: infra/terraform_offline/%.lock | $(filter /%,$(UV))
+	@echo "==> Python environment '$*': for infra/terraform only"
+	@$(UV) venv --quiet --clear --python $(PYTHON) $(ENV)/$*
+	@$(UV) pip sync --quiet --python $(ENV)/$*/bin/python $<
 	@touch $@
 
 # What an older pom brought must not stay on a class path; what this one brings is checked against the lock.

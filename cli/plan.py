@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from typing import Literal
 
 import click
 
@@ -23,15 +25,33 @@ SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 
 
 @click.command()
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["changes", "terraform"]),
+    default="changes",
+    show_default=True,
+    help="terraform: the JSON that infra/terraform reads, from the definitions alone.",
+)
 @answers
-def plan() -> Answer:
+def plan(form: Literal["changes", "terraform"]) -> Answer:
     """Say what `feast apply` would change, rebuild, keep and refuse, and whom it concerns. Nothing is written."""
     settings = load_settings()
+    if form == "terraform":
+        return _terraform(settings)
     wanted, models = declared(settings), loaded_models(settings)
     applied = _applied(settings)
     found = compare(applied, wanted, models, _made(settings, applied) if applied else {})
     reloading = [s.server for s in servers(settings, SystemClock().now_ms())] if found.changes else []
     return Answer(asdict(found) | {"servers": reloading}, _lines(found, reloading), WAITS if found.refused else DONE)
+
+
+def _terraform(settings: Settings) -> Answer:
+    from infra.terraform_plan import placeless, terraform_plan
+
+    nowhere = placeless(settings)
+    found = terraform_plan(declared(nowhere), nowhere)
+    return Answer(found, [json.dumps(found, indent=2, sort_keys=True)])
 
 
 def _applied(settings: Settings) -> Definitions | None:

@@ -74,9 +74,7 @@ def topics(definitions: Definitions, settings: Settings) -> dict[str, Topic]:
     return found
 
 
-def _topic(
-    settings: Settings, partitions: int, message_bytes: int | None = None, *, by_broker: bool = False
-) -> Topic:
+def _topic(settings: Settings, partitions: int, message_bytes: int | None = None, *, by_broker: bool = False) -> Topic:
     configs = dict(APPEND_TIME) if by_broker else {}
     if message_bytes is not None:
         configs["max.message.bytes"] = str(message_bytes)

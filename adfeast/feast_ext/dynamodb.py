@@ -1,5 +1,5 @@
-"""Feast's DynamoDB store with the five things it lacks: keys from settings, tables on servers without tags, rows that
-never go back in time, none from the future, and answers without holes.
+"""Feast's DynamoDB store with the six things it lacks: keys from settings, tables on servers without tags, rows that
+never go back in time, none from the future, an end for rows that nobody renews, and answers without holes.
 
 Feast writes rows unconditionally, so a backfill of an old day would overwrite today's values. Here a batch is
 compared with the stored `event_ts` first and only rows that are not older are put: ten times the speed of conditional
@@ -34,6 +34,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from adfeast.clock import Clock, SystemClock
 from adfeast.feast_ext.errors import StoreThrottled
 from adfeast.feast_ext.future import refuse_future
+from adfeast.feast_ext.online_layout import DYNAMODB_EXPIRY, dynamodb_keep_s
 
 THREADS = 4
 PUT_BATCH = 25  # DynamoDB's limit
@@ -125,7 +126,7 @@ class DynamoDBTierOnlineStore(DynamoDBOnlineStore):  # type: ignore[misc]
         name = _get_table_name(own, config, table)
         rows: dict[str, dict[str, Any]] = {}
         for key, values, moment, _ in data:
-            item = _to_client_write_item(config, key, values, moment)
+            item = _to_client_write_item(config, key, values, moment) | _end(table, moment)
             known = rows.get(item["entity_id"]["S"])
             if known is None or known["event_ts"]["S"] <= item["event_ts"]["S"]:
                 rows[item["entity_id"]["S"]] = item
@@ -203,6 +204,14 @@ class DynamoDBTierOnlineStore(DynamoDBOnlineStore):  # type: ignore[misc]
                 return items
             time.sleep(BACKOFF_S * 2**attempt)
         raise StoreThrottled(f"DynamoDB left keys of table {table!r} unread {ATTEMPTS} times: raise its read capacity")
+
+
+def _end(table: FeatureView, moment: datetime) -> dict[str, dict[str, str]]:
+    """The attribute by which DynamoDB drops a row, where its table says so; none for rows that are served for ever."""
+    if not table.ttl:
+        return {}
+    keep_s = dynamodb_keep_s(int(table.ttl.total_seconds()))
+    return {DYNAMODB_EXPIRY: {"N": str(int(utils.make_tzaware(moment).timestamp()) + keep_s)}}
 
 
 def _chunks(items: list[Any], size: int) -> list[list[Any]]:

@@ -3,7 +3,8 @@
 An entity key is Feast's serialized one, version 3. Redis: one hash an entity over all views under entity key + project;
 a feature's field is the murmur3_32 of `view:feature`, little-endian; `_ts:<view>` holds the row's Timestamp. Beside
 them, and not Feast's, stands one hash with the watermarks of a project's stream views.
-DynamoDB: one table a view, the partition key is the murmur3_128 of the entity key.
+DynamoDB: one table a view, the partition key is the murmur3_128 of the entity key. Feast gives a row no end; ours adds
+one attribute that Feast does not read, by which a table with a TTL drops it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ import mmh3
 from adfeast.contract.definitions import Definitions
 
 _STRING = 2  # Feast's ValueType.STRING
+DYNAMODB_KEY = "entity_id"
+DYNAMODB_EXPIRY = "expires_at"
+# A row is told as too old for so long after its end, and only then as missing.
+DYNAMODB_SPARE_S = 7 * 86_400
 
 
 @lru_cache
@@ -76,6 +81,11 @@ def view_watermark(stored: Mapping[bytes, bytes], view: str) -> int | None:
 def dynamodb_table(project: str, view: str) -> str:
     """Table of a view."""
     return f"{project}.{view}"
+
+
+def dynamodb_keep_s(max_age_s: int) -> int:
+    """How long after its time a row is kept that is served for `max_age_s`."""
+    return max_age_s + DYNAMODB_SPARE_S
 
 
 def dynamodb_id(join_key: str, value: str) -> str:

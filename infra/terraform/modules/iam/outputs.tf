@@ -1,0 +1,9 @@
+output "role_arns" {
+  description = "Program to its role."
+  value       = { for program, role in aws_iam_role.program : program => role.arn }
+}
+
+output "pods" {
+  description = "Programs that run as pods."
+  value       = [for program, p in local.programs : program if p.runs == "pod"]
+}
