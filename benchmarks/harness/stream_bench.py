@@ -25,7 +25,7 @@ from benchmarks.harness.stream_run import Job, Runner, StreamResult
 from infra.local.platform.platform import Platform
 from streaming.client import Client, Start
 from streaming.errors import StreamingError
-from streaming.kafka_admin import ensure_topics
+from streaming.kafka_admin import commit_offsets, end_offsets, ensure_topics
 from streaming.marks import heartbeat
 from streaming.plan import ARCHIVE, Plan, make_plan
 from streaming.redis_writer.writer import writer_group
@@ -79,8 +79,15 @@ class StreamBenchmark:
         if sizes.peers:
             for peer in (TILES, DATASTREAM):
                 self._peer(peer, sizes.parallelisms[0])
-        self.platform.start(WRITER)
+        self._start_writer()
         self._ours(TO_REDIS, sizes.parallelisms[-1], sizes.emit_ms, to_redis=True, traffic=traffic)
+
+    def _start_writer(self) -> None:
+        """Behind all that the jobs have written so far."""
+        bootstrap = self.settings.kafka_bootstrap
+        written = end_offsets(bootstrap, [v["output"] for v in make_plan(self.definitions, self.settings)["views"]])
+        commit_offsets(bootstrap, writer_group(self.settings.project), written)
+        self.platform.start(WRITER)
 
     def _ours(
         self, subject: str, parallelism: int, emit_ms: int, *, to_redis: bool = False, traffic: Traffic | None = None
