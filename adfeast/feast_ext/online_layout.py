@@ -83,11 +83,6 @@ def dynamodb_id(join_key: str, value: str) -> str:
     return mmh3.hash_bytes(entity_key(join_key, value)).hex()
 
 
-def redis_layout_watermark_field(view: str, layout: str, way: int) -> bytes:
-    """Field of the watermark that rows of one layout (hex digits) brought by one way: how far their job is."""
-    return b"%s@%s:%d" % (view.encode(), layout.encode(), way)
-
-
 def redis_lifetimes(definitions: Definitions) -> dict[str, int]:
     """Join key to the seconds in which a hash of its entities, once written, must not go: no value is served longer."""
     views = [v for v in definitions.views.values() if v.tier == "redis"]

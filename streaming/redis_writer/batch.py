@@ -10,7 +10,7 @@ from confluent_kafka import Message
 
 from adfeast.contract.events import EVENT_TIME
 from adfeast.contract.rows import HEAD, parse_watermark_key
-from adfeast.feast_ext.online_layout import redis_layout_watermark_field, redis_watermark_field, redis_ways_field
+from adfeast.feast_ext.online_layout import redis_watermark_field, redis_ways_field
 from streaming.redis_writer.layout import RowLayout, Rows
 from streaming.redis_writer.views import KnownViews
 
@@ -82,7 +82,7 @@ def _rows(batch: Batch, layout: RowLayout, group: list[Message], now_ms: int) ->
 
 
 def _watermarks(batch: Batch, layout: RowLayout, group: list[Message], now_ms: int) -> None:
-    view, identity = layout.view.name, layout.layout.id.hex()
+    view = layout.view.name
     for message in group:
         place = parse_watermark_key(message.key() or b"")
         ms = HEAD.unpack(message.value())[2]
@@ -90,8 +90,8 @@ def _watermarks(batch: Batch, layout: RowLayout, group: list[Message], now_ms: i
             batch.refused.append((message, NO_WAY if place is None else NO_TIME if ms <= 0 else FUTURE))
             continue
         way, ways = place
-        for name in (redis_watermark_field(view, way), redis_layout_watermark_field(view, identity, way)):
-            batch.watermarks[name] = max(ms, batch.watermarks.get(name, 0))
+        name = redis_watermark_field(view, way)
+        batch.watermarks[name] = max(ms, batch.watermarks.get(name, 0))
         if layout.current:
             batch.ways[redis_ways_field(view)] = ways
             layout.progress.ms = max(ms, layout.progress.ms)

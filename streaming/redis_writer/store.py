@@ -15,7 +15,8 @@ from streaming.redis_writer.connection import Connection, command
 from streaming.redis_writer.layout import Rows
 from streaming.redis_writer.values import bulk
 
-# Rows that one call of the script writes: half of a call's price is the call. A server with slots gets them one by one.
+# Rows that one call of the script writes: a third of a row's price would be its own call. The settings name one server;
+# in a cluster a script may touch one slot only.
 TOGETHER = 64
 # Calls that are sent before their answers are read, so that a slow server answers in time.
 CALLS = 32

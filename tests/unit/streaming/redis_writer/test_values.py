@@ -22,7 +22,9 @@ def test_doubles_and_floats() -> None:
     numbers = [0.0, -0.0, 1.5, 1e300, math.inf, 1 / 3]
     column = np.array(numbers)
     assert doubles(column) == [bulk(Value(double_val=n).SerializeToString()) for n in numbers]
-    assert floats(column) == [bulk(Value(float_val=np.float32(n)).SerializeToString()) for n in np.float32(numbers)]
+    with np.errstate(over="ignore"):
+        single = np.float32(numbers)
+    assert floats(column) == [bulk(Value(float_val=n).SerializeToString()) for n in single]
     (nan,) = doubles(np.array([math.nan]))
     assert math.isnan(Value.FromString(nan[4:-2]).double_val)
 
