@@ -32,12 +32,11 @@ class StreamSide:
         definitions: what is applied; `plan` what runs.
     """
 
-    def __init__(self, platform: Platform, settings: Settings) -> None:
+    def __init__(self, platform: Platform, settings: Settings, quick: bool) -> None:
         self.platform, self.settings = platform, settings
         self.definitions: Definitions = load_definitions(settings)
-        self.plan: Plan = make_plan(
-            self.definitions, settings, idle_timeout_ms=5_000, features_checkpoint_ms=1_000, archive_checkpoint_ms=1_000
-        )
+        timings = {"idle_timeout_ms": 5_000, "features_checkpoint_ms": 1_000, "archive_checkpoint_ms": 1_000}
+        self.plan: Plan = make_plan(self.definitions, settings, **(timings if quick else {}))
         self.codecs = {t: EventCodec(t, s) for t, s in self.definitions.events.items()}
         submit(self.plan, settings)
 
@@ -78,8 +77,12 @@ class StreamSide:
 
 
 @contextmanager
-def stream_side(folder: Path) -> Iterator[StreamSide]:
-    """Up, applied and submitted; down at the end with nothing left."""
+def stream_side(folder: Path, *, quick: bool = True) -> Iterator[StreamSide]:
+    """Up, applied and submitted; down at the end with nothing left.
+
+    Args:
+        quick: with short intervals; else just as the reconciler plans.
+    """
     from adfeast.feast_ext.store import apply
 
     platform = Platform(folder, PARTS, REPLAY)
@@ -89,7 +92,7 @@ def stream_side(folder: Path) -> Iterator[StreamSide]:
             patch.setenv("ADFEAST_SETTINGS", str(platform.home.settings_file))
             apply(platform.settings)
             platform.create_topics()
-            yield StreamSide(platform, platform.settings)
+            yield StreamSide(platform, platform.settings, quick)
     finally:
         left = platform.down()
     assert left == []
