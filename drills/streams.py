@@ -76,7 +76,7 @@ class _Play:
         """Waits until every answer is fresh and every job runs; seconds it took, counted from now."""
         begun = time.monotonic()
         until(f"that all is well after {what}", self._is_well, GIVE_UP_S)
-        took = time.monotonic() - begun - FRESH_FOR_S
+        took = max(0.0, time.monotonic() - begun - FRESH_FOR_S)
         if took > HEALED_S:
             self.outcome.problems.append(f"{what} was healed after {took:.0f} s")
         return took

@@ -35,7 +35,7 @@ class StreamSide:
     def __init__(self, platform: Platform, settings: Settings, quick: bool) -> None:
         self.platform, self.settings = platform, settings
         self.definitions: Definitions = load_definitions(settings)
-        timings = {"idle_timeout_ms": 5_000, "features_checkpoint_ms": 1_000, "archive_checkpoint_ms": 1_000}
+        timings = {"idle_timeout_ms": 15_000, "features_checkpoint_ms": 1_000, "archive_checkpoint_ms": 1_000}
         self.plan: Plan = make_plan(self.definitions, settings, **(timings if quick else {}))
         self.codecs = {t: EventCodec(t, s) for t, s in self.definitions.events.items()}
         submit(self.plan, settings)
