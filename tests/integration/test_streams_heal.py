@@ -130,6 +130,10 @@ def test_a_changed_view_is_built_beside_its_running_job_and_nothing_is_written_t
     wait_features(side.settings)
     view = side.plan["views"][0]
     job, before = features_job(view["name"]), jobs(side)
+    rest, until = FlinkRest(side.settings.flink_rest), time.monotonic() + 90
+    while rest.watermark(before[job][0].id) is None:  # a partition without events and marks has none until it is idle
+        assert time.monotonic() < until, "the running job has no watermark"
+        time.sleep(0.5)
     repo = tmp_path / "feature_repo"
     shutil.copytree(side.settings.feature_repo, repo, ignore=shutil.ignore_patterns("__pycache__"))
     file = repo / "stream_views.py"
