@@ -131,7 +131,7 @@ def a_side(platform: Platform, folder: Path, project: str, **view: Any) -> Side:
     )
     made = replace(definitions(), project=project, views={VIEW.name: replace(VIEW, **view)})
     record_layouts(settings, made.views.values())
-    ensure_topics(settings.kafka_bootstrap, topics(made))
+    ensure_topics(settings.kafka_bootstrap, topics(made, settings))
     return Side(settings, made)
 
 
@@ -199,7 +199,7 @@ def test_a_definition_that_comes_back_is_the_one_of_today(side: Side) -> None:
 
 def test_poison_is_kept_and_costs_no_time_of_kafka(side: Side) -> None:
     gone = features_topic(side.settings.project, "removed")
-    ensure_topics(side.settings.kafka_bootstrap, {gone: topics(side.definitions)[side.topic]})
+    ensure_topics(side.settings.kafka_bootstrap, {gone: topics(side.definitions, side.settings)[side.topic]})
     unknown = replace(LAYOUT, view="unknown").encode(AT, [1, 1])
     each = 5000
     with side.writing() as writer:
@@ -248,7 +248,7 @@ def test_the_longest_view_of_an_entity_keeps_its_keys(platform: Platform, tmp_pa
     shorter = replace(side.definitions.views[VIEW.name], name="shorter", max_age_s=10)
     side.definitions = replace(side.definitions, views={**side.definitions.views, "shorter": shorter})
     record_layouts(side.settings, [shorter])
-    ensure_topics(side.settings.kafka_bootstrap, topics(side.definitions))
+    ensure_topics(side.settings.kafka_bootstrap, topics(side.definitions, side.settings))
     key = redis_key("shop_id", "k", "lasting")
     with redis.Redis(port=side.settings.redis_port) as client, side.writing():
         topic = features_topic("lasting", "shorter")
