@@ -72,7 +72,7 @@ infra-test: $(addsuffix /.stamp,$(addprefix $(ENV)/,platform terraform checkov))
 drill-change: setup ## Change everything under traffic while programs are killed (10 minutes; ARGS=--short for 4)
 	@$(BIN)/python -W ignore -m drills.change $(ARGS)
 
-drill-streams: setup ## Let clocks, deaths, poison and changes happen to the streams under traffic (15 minutes; ARGS=--short for 4)
+drill-streams: setup ## Let clocks, deaths, poison and changes happen to the streams under traffic (20 minutes; ARGS=--short for 6)
 	@$(BIN)/python -W ignore -m drills.streams $(ARGS)
 
 bench: setup ## Measure, each number beside its peer or its floor
