@@ -19,6 +19,7 @@ UNREADABLE = (
     "Cannot map checkpoint",
     "StateMigrationException",
     "Unexpected magic number",
+    "RuntimeException: java.io.EOFException",  # the JobManager's, of metadata that were cut off
 )
 
 
