@@ -24,7 +24,6 @@ from adfeast.contract import event_schemas
 from adfeast.contract.events import IMPRESSIONS
 from drills import edits
 from drills.command import tell
-from drills.errors import Broken
 from drills.outcome import Outcome, Say, judge
 from drills.stage import Stage, last_minute, stage
 from drills.waiting import until
@@ -189,10 +188,7 @@ def play(root: Path, *, short: bool, say: Say, least_s: float = LEAST_S) -> Outc
         while time.monotonic() - begun < least_s and not short:
             time.sleep(1.0)
         judge(on, outcome, say)
-    outcome.figures["minutes"] = round((time.monotonic() - begun) / 60, 1)
-    if outcome.problems:
-        raise Broken("promises were broken:\n" + "\n".join(f"  - {problem}" for problem in outcome.problems))
-    return outcome
+    return outcome.ended(begun)
 
 
 @click.command()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from adfeast.clock import SystemClock
 from adfeast.contract.events import CLICKS, IMPRESSIONS
 from drills import checks
+from drills.errors import Broken
 from drills.stage import Stage
 from drills.traffic import Event
 from streaming.marks import advance
@@ -33,6 +35,17 @@ class Outcome:
     steps: list[tuple[str, float]] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+
+    def ended(self, begun: float) -> Self:
+        """What was found, the minutes since `begun` (monotonic seconds) among it.
+
+        Raises:
+            Broken: a promise was broken; the message lists all.
+        """
+        self.figures["minutes"] = round((time.monotonic() - begun) / 60, 1)
+        if self.problems:
+            raise Broken("promises were broken:\n" + "\n".join(f"  - {problem}" for problem in self.problems))
+        return self
 
 
 def judge(

@@ -21,7 +21,7 @@ from adfeast.contract.events import IMPRESSIONS
 from adfeast.contract.topics import late_topic
 from drills import edits
 from drills.command import tell
-from drills.errors import Broken, NotInTime
+from drills.errors import NotInTime
 from drills.flood import flood
 from drills.kills import Killer
 from drills.old_producer import OldProducer
@@ -191,10 +191,7 @@ def play(root: Path, *, short: bool, say: Say) -> Outcome:
             p.step("parallelism 2 and back", partial(p.parallelism, 2))
             p.step("killed at random under load", partial(p.random_kills, RANDOM_KILLS_S))
         judge(on, outcome, say, beside=p.beside, poison=p.poison, excused=p.excused)
-    outcome.figures["minutes"] = round((time.monotonic() - begun) / 60, 1)
-    if outcome.problems:
-        raise Broken("promises were broken:\n" + "\n".join(f"  - {problem}" for problem in outcome.problems))
-    return outcome
+    return outcome.ended(begun)
 
 
 @click.command()

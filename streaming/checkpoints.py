@@ -93,6 +93,10 @@ class JobState:
         parts = [name.removeprefix(f"{self._root}/").split("/") for name, _ in self._files()]
         return max((int(p[1]) for p in parts if len(p) > 2 and p[1].isdigit()), default=0)
 
+    def next_lineage(self, now_ms: int) -> int:
+        """One for a state that begins now: later than every other, whatever the clock says."""
+        return max(now_ms, self.newest_lineage() + 1)
+
     def place(self, digest: str, lineage: int) -> str:
         """Where the checkpoints of a job go, as Flink takes it."""
         return f"{self.url}/{digest}/{lineage}"

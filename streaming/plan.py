@@ -144,11 +144,6 @@ def started(plan: Plan, job: str, start: Plan) -> Plan:
     return plan | {"jobs": plan["jobs"] | {job: plan["jobs"][job] | {"start": start}}}
 
 
-def read_topics(plan: Plan) -> set[str]:
-    """Topics whose events the features depend on."""
-    return {view["topic"] for view in plan["views"]}
-
-
 def event_topics(plan: Plan) -> list[str]:
     """The archived topics that programs write: events and snapshots."""
     return [e["topic"] for e in plan["events"]]

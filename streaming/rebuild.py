@@ -71,7 +71,7 @@ def begin(
     Raises:
         StreamingError: Flink does not answer.
     """
-    lineage = max(now_ms, state.newest_lineage() + 1)
+    lineage = state.next_lineage(now_ms)
     view = view_of(plan, job)
     until = _written_until(settings, plan, view, former, rest, state)
     if not until:

@@ -183,7 +183,7 @@ class _Submission:
         plan, state = self._plan, self._state(ARCHIVE)
         # Whatever the job wrote last is what Kafka's offsets and the files of the lake agree with.
         last = self._stop(ARCHIVE, alive[-1]) if alive else state.newest()
-        fresh = Begin(max(self._clock.now_ms(), state.newest_lineage() + 1)).to_plan()
+        fresh = Begin(state.next_lineage(self._clock.now_ms())).to_plan()
         if last is None and state.known():
             log.error(
                 "the archive job has lost its state below %s: it goes on at the offsets that group %s has committed. "

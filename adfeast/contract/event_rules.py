@@ -25,6 +25,7 @@ TIME = "time"  # a time that is no time
 AHEAD = "ahead"  # an event of the future
 AGE = "age"  # an event of a past that nobody waits for
 
+# How far the pipeline lets a time lie ahead of the clock by which it is judged; rows and watermarks made of events too.
 AHEAD_MS = 60_000
 # The server is this much stricter than the pipeline: two clocks differ, and Kafka takes an event later than the server.
 SLACK_MS = AHEAD_MS // 2

@@ -105,3 +105,13 @@ def redis_life(keep_s: int) -> tuple[int, int]:
     They lie apart, so that few of its rows have to set how long it lives.
     """
     return keep_s + keep_s // 8 + 1, keep_s + keep_s // 4 + 1
+
+
+def varint(number: int) -> bytes:
+    """A number that is not negative, as protocol buffers write it."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)

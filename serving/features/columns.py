@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adfeast.contract.event_rules import AHEAD_MS
 from adfeast.contract.ids import MISSING_ID
 from adfeast.contract.signature import AD, DTYPES, TENSORS, Role
 from adfeast.contract.tensors import Columns, Status, Tensors
@@ -28,7 +29,6 @@ log = logging.getLogger(__name__)
 Positions = Columns | list[int]
 ROLES: tuple[Role, ...] = tuple(TENSORS)
 _MISSING: dict[Role, float] = {"dense": np.nan, "sparse": MISSING_ID, "list": MISSING_ID, "embedding": 0.0}
-AHEAD_MS = 60_000  # a row later than the clock by more is no news of the present, however fresh it looks
 
 
 class Rows:
@@ -131,6 +131,7 @@ def settle(block: Block, rows: Rows, at_ms: int, clock_ms: int, stale: Collectio
         uint8 [n, features], a `Status` each.
     """
     status = np.full(rows.absent.shape, Status.PRESENT, np.uint8)
+    # A row later than the clock by more than an event may be is no news of the present, however fresh it looks.
     old = (at_ms - rows.times > block.max_age_ms) | (rows.times > clock_ms + AHEAD_MS)
     if old.any():
         status[old[:, block.view_of_feature]] = Status.OUTSIDE_MAX_AGE

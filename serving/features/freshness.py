@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable
 
 from adfeast.contract.definitions import View
+from adfeast.contract.event_rules import AHEAD_MS
 from adfeast.contract.freshness import is_stale
 from adfeast.feast_ext.online_layout import redis_watermarks_key, view_watermark
 from serving.errors import StoreUnavailable
@@ -19,7 +20,6 @@ from serving.features.redis import RedisTier
 
 log = logging.getLogger(__name__)
 POLL_S = 0.5
-AHEAD_MS = 60_000  # a watermark later than the clock by more is no watermark: nothing behind it would ever be stale
 
 
 class Watermarks:
@@ -56,7 +56,7 @@ class Watermarks:
     def _is_stale(self, view: View, within_s: int, at_ms: int, clock_ms: int) -> bool:
         known = self.of(view.name)
         if known is not None and known > clock_ms + AHEAD_MS:
-            return True
+            return True  # it is no watermark: nothing behind it would ever be stale
         return is_stale(known, at_ms, within_s, self._speed)
 
     async def look(self) -> None:

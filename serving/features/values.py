@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adfeast.contract.ids import MISSING_ID, hash_id
+from adfeast.feast_ext.online_layout import varint
 
 log = logging.getLogger(__name__)
 
@@ -107,8 +108,8 @@ class ValueDecoder:
 
     @staticmethod
     def _float_list_head(size: int) -> bytes:
-        inner = b"\x0a" + _varint(size)
-        return b"\x82\x01" + _varint(len(inner) + size) + inner
+        inner = b"\x0a" + varint(size)
+        return b"\x82\x01" + varint(len(inner) + size) + inner
 
     def _parse(self, data: bytes | None) -> Any:
         if not data:
@@ -152,15 +153,6 @@ class ValueDecoder:
         except self._broken as error:
             self.complain("a stored row time", f"is no Timestamp ({error}): its row is served as too old")
             return 0
-
-
-def _varint(n: int) -> bytes:
-    out = bytearray()
-    while n > 0x7F:
-        out.append(n & 0x7F | 0x80)
-        n >>= 7
-    out.append(n)
-    return bytes(out)
 
 
 def _iso_ms(text: str) -> int:

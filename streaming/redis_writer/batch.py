@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from confluent_kafka import Message
 
+from adfeast.contract.event_rules import AHEAD_MS
 from adfeast.contract.events import EVENT_TIME
 from adfeast.contract.rows import HEAD, parse_watermark_key
 from adfeast.feast_ext.online_layout import redis_watermark_field, redis_ways_field
 from streaming.redis_writer.layout import RowLayout, Rows
 from streaming.redis_writer.views import KnownViews
 
-AHEAD_MS = 60_000  # as much as the jobs believe of an event (docs/semantics.md)
 HEAD_BYTES = 9  # form and layout
 
 NO_VIEW = "the registry has no stream view of this topic"

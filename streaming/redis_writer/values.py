@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adfeast.feast_ext.online_layout import varint
+
 SMALL = 1 << 14
 # Tags of the messages' fields: number * 8 + wire type.
 INT64, DOUBLE, FLOAT, SECONDS, NANOS = b"\x20", b"\x29", b"\x35", b"\x08", b"\x10"
@@ -54,23 +56,14 @@ def _fixed(column: NDArray[Any], tag: bytes, form: str) -> list[bytes]:
     return [text[i : i + size] for i in range(0, len(text), size)]
 
 
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
 def _int(number: int) -> bytes:
-    return bulk(INT64 + _varint(number & (1 << 64) - 1))
+    return bulk(INT64 + varint(number & (1 << 64) - 1))
 
 
 @lru_cache(maxsize=1 << 16)
 def _seconds(number: int) -> bytes:
-    return SECONDS + _varint(number) if number else b""
+    return SECONDS + varint(number) if number else b""
 
 
 _SMALL = np.array([_int(n) for n in range(SMALL)], object)
-_NANOS = [NANOS + _varint(ms * 1_000_000) if ms else b"" for ms in range(1000)]
+_NANOS = [NANOS + varint(ms * 1_000_000) if ms else b"" for ms in range(1000)]

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from adfeast.contract.event_rules import AHEAD_MS
 from adfeast.contract.ids import MISSING_ID
 from adfeast.contract.signature import AD, REQUEST, USER
 from adfeast.contract.tensors import Status
 from serving.features.ad_rows import RowCache
-from serving.features.columns import AHEAD_MS, ROLES, Rows, assemble, settle
+from serving.features.columns import ROLES, Rows, assemble, settle
 from serving.features.plan import REDIS, Block, Plan
 from serving.features.values import Memo
 

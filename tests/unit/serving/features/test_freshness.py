@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 
 from adfeast.contract.definitions import View
+from adfeast.contract.event_rules import AHEAD_MS
 from adfeast.feast_ext.online_layout import redis_watermarks_key
-from serving.features.freshness import AHEAD_MS, Watermarks
+from serving.features.freshness import Watermarks
 from serving.features.memory import MemoryRedis
 from serving.features.plan import Plan
 from tests.contract.watermarks import watermark_fields

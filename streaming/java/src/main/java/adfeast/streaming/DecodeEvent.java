@@ -58,7 +58,8 @@ public class DecodeEvent extends ScalarFunction {
                 .build();
     }
 
-    private static String text(CallContext call, int argument) {
+    /** An argument that is a constant. */
+    static String text(CallContext call, int argument) {
         return call.getArgumentValue(argument, String.class).orElseThrow();
     }
 }

@@ -10,7 +10,6 @@ import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.functions.ScalarFunction;
 import org.apache.flink.table.types.DataType;
-import org.apache.flink.table.types.inference.CallContext;
 import org.apache.flink.table.types.inference.InputTypeStrategies;
 import org.apache.flink.table.types.inference.TypeInference;
 
@@ -111,13 +110,9 @@ public class DecodeRow extends ScalarFunction {
                 .outputTypeStrategy(
                         call ->
                                 Optional.of(
-                                        Columns.parse(text(call, 1), text(call, 2))
+                                        Columns.parse(DecodeEvent.text(call, 1), DecodeEvent.text(call, 2))
                                                 .rowType()
                                                 .bridgedTo(RowData.class)))
                 .build();
-    }
-
-    private static String text(CallContext call, int argument) {
-        return call.getArgumentValue(argument, String.class).orElseThrow();
     }
 }
