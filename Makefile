@@ -61,19 +61,20 @@ demo: setup ## Install all it needs, then run the whole loop on real data (KEEP=
 test: setup ## Install all it needs, then run every test (ARGS='-k name' for some)
 	@$(if $(ARGS),$(BIN)/pytest --basetemp $(LOCAL)/pytest $(ARGS),$(MAKE) --no-print-directory -j2 test-streams test-platform)
 
-STREAMS := tests/parity tests/integration/streams tests/e2e/test_drills.py
-PLATFORM := tests/unit tests/contract tests/integration tests/e2e $(addprefix --ignore ,$(STREAMS))
+STREAMS := tests/parity tests/integration/streams
 # JVMs that live for minutes on two cores spend much of their time compiling what they will not run again.
 BRIEF := -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
 # $(call half,name,arguments): its lines begin with its name
-half = JAVA_TOOL_OPTIONS="$(JAVA_TOOL_OPTIONS) $(BRIEF)" $(BIN)/pytest --basetemp $(LOCAL)/pytest-$(1) --durations 12 $(2) 2>&1 | sed -u 's/^/$(1) | /'
+half = unset MAKEFLAGS MFLAGS MAKELEVEL; JAVA_TOOL_OPTIONS="$(JAVA_TOOL_OPTIONS) $(BRIEF)" $(BIN)/pytest --basetemp $(LOCAL)/pytest-$(1) --durations 12 $(2) 2>&1 | sed -u 's/^/$(1) | /'
 
 test-streams:
 	@echo "==> Tests of the stream jobs' Java function" && $(MAVEN) -f streaming/java/pom.xml test
 	@$(call half,streams,$(STREAMS))
+	@$(call half,streams,tests/e2e/test_drills.py)
 
 test-platform:
-	@$(call half,platform,$(PLATFORM))
+	@$(call half,platform,tests/unit tests/contract tests/integration --ignore tests/integration/streams)
+	@$(call half,platform,tests/e2e --ignore tests/e2e/test_drills.py)
 
 # Half a minute, most of it the imports of Feast and torch: what trains, and what downloads, is left to `make test`.
 unit: setup ## The tests of seconds: no platform, no training (ARGS='-k name' for some)

@@ -246,6 +246,7 @@ def test_a_deploy_killed_at_any_moment_is_healed_by_the_next(
         else:
             span /= 2  # the machine has less to do than when the time was taken
         answers(settings, triton, signature, versions)  # whatever was killed, what production names answers
+        used = in_use(settings, SystemClock().now_ms())
         name = deploy(settings, versions[(n % 2) * (1 + n % 3)])
         answers(settings, triton, signature, versions)
         assert models.production(settings) == name
@@ -253,7 +254,7 @@ def test_a_deploy_killed_at_any_moment_is_healed_by_the_next(
         assert last.name == name
         assert {name, last.before} <= loaded(triton)
         assert loaded(triton) == folders(settings) == told(settings)
-        assert loaded(triton) <= {name, last.before} | set(in_use(settings, SystemClock().now_ms()))
+        assert loaded(triton) <= {name, last.before} | set(used)
         assert leftovers(settings) == []
     assert killed >= KILLS // 3, "most deploys were over before they were killed"
     told_of = list(journal.promotions(settings))

@@ -315,14 +315,14 @@ def test_nothing_is_missing_when_valkey_is_killed_right_after_a_write(side: Side
 def test_what_a_crash_takes_from_the_log_is_written_again(side: Side, platform: Platform) -> None:
     """The machine dies: everything is gone that Valkey had not forced to the disk."""
     log = next(platform.home.data("valkey").rglob("*.incr.aof"))
+    pid = next(s.pid for s in platform.status() if s.part.name == "valkey")
     with side.writing():
-        for attempt in range(20):
+        for attempt in range(50):
             side.put((b"before-%d" % attempt, row(1, 1)))
             side.wait()  # Valkey has just forced its log: the next time is in a second
             safe, lost = log.stat().st_size, end_offsets(side.settings.kafka_bootstrap, [side.topic])
             side.put((b"after", row(2, 2, AT + attempt)))
             eventually(partial(side.online, "after"))
-            pid = next(s.pid for s in platform.status() if s.part.name == "valkey")
             os.kill(pid, signal.SIGSTOP)
             if side.committed() == lost:
                 break
