@@ -47,6 +47,5 @@ def test_of_two_projects_each_writer_reads_its_own(tmp_path: Path, monkeypatch: 
     assert pattern.startswith("^")  # or librdkafka takes it for a name
     mine = features_topic("p", "shop_bids")
     others = [features_topic(project, "shop_bids") for project in ("q", "p2", "p_2")]
-    assert [t for t in (mine, dead_letter_topic(mine), late_topic("p", "shop_bids"), *others) if re.match(pattern, t)] == [
-        mine
-    ]
+    there = [mine, dead_letter_topic(mine), late_topic("p", "shop_bids"), *others]
+    assert [topic for topic in there if re.match(pattern, topic)] == [mine]
