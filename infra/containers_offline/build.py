@@ -125,15 +125,17 @@ def _keep(folder: Path, kept: set[Path]) -> None:
 
 
 def _builder(folder: Path) -> dict[str, str]:
-    """What the base images bring: a `python`, and Maven, which keeps what it downloads where make's does."""
-    programs = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    """What the base images bring: a bare `python`, and Maven, which keeps what it downloads where make's does."""
+    programs = folder.with_name("bin")
+    shutil.rmtree(programs, ignore_errors=True)
+    programs.mkdir()
+    for name in ("python", "python3.11"):
+        (programs / name).symlink_to(Path(sys.executable).resolve())
     if shutil.which("mvn") is None:
-        shim = folder.with_name("bin") / "mvn"
-        shim.parent.mkdir(exist_ok=True)
-        shim.write_text(f'#!/bin/sh\nexec {ROOT}/infra/local/setup/mvnw "$@"\n')
-        shim.chmod(0o755)
-        programs.insert(0, str(shim.parent))
-    return _clean() | {"PATH": ":".join(programs), "MAVEN_ARGS": f"-Dmaven.repo.local={ROOT}/.local/m2"}
+        (programs / "mvn").write_text(f'#!/bin/sh\nexec {ROOT}/infra/local/setup/mvnw "$@"\n')
+        (programs / "mvn").chmod(0o755)
+    path = f"{programs}:{os.environ.get('PATH', os.defpath)}"
+    return _clean() | {"PATH": path, "MAVEN_ARGS": f"-Dmaven.repo.local={ROOT}/.local/m2"}
 
 
 def _clean() -> dict[str, str]:

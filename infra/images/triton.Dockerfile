@@ -8,11 +8,11 @@ COPY infra/local/setup infra/local/setup
 
 FROM build AS build-cpu
 RUN --mount=type=cache,target=/root/.cache/uv infra/images/install triton torch torchrec fbgemm-gpu-cpu
-RUN python -m infra.local.setup.triton_runtime .local/env/triton triton
+RUN python infra/local/setup/triton_runtime.py .local/env/triton triton
 
 FROM build AS build-gpu
 RUN --mount=type=cache,target=/root/.cache/uv infra/images/install triton
-RUN python -m infra.local.setup.triton_runtime .local/env/triton triton
+RUN python infra/local/setup/triton_runtime.py .local/env/triton triton
 
 FROM python:3.11.16-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b AS base
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /scratch adfeast \

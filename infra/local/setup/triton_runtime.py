@@ -1,6 +1,6 @@
 """Lays the files of the nvidia-pytriton wheel out as a Triton installation, by links.
 
-`python -m infra.local.setup.triton_runtime ENVIRONMENT FOLDER` does it in an image; standard library only.
+`python infra/local/setup/triton_runtime.py ENVIRONMENT FOLDER` does it in an image; standard library only.
 """
 
 from __future__ import annotations
