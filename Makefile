@@ -81,8 +81,19 @@ unit: setup ## The tests of seconds: no platform, no training (ARGS='-k name' fo
 	@$(BIN)/pytest --basetemp $(LOCAL)/pytest -p no:nbmake -m "not slow" --ignore tests/unit/training tests/unit $(ARGS)
 
 # Needs neither an account nor a terraform: AWS_PROVIDER=real takes the real provider, TERRAFORM=/path another terraform.
-infra-test: $(addsuffix /.stamp,$(addprefix $(ENV)/,platform terraform checkov)) ## Check infra/terraform without an account
+infra-test: $(addsuffix /.stamp,$(addprefix $(ENV)/,platform terraform checkov containers)) ## Check infra/terraform, images and k8s without an account
 	@$(BIN)/pytest --basetemp $(LOCAL)/pytest-infra tests/infra $(ARGS)
+
+# The images' own build steps in a clean folder, since no container engine is needed to run them; 25 GB of disk for all.
+images-check: $(ENV)/platform/.stamp ## Run the build steps of the images (ARGS='server mlflow' for some)
+	@UV_LINK_MODE=hardlink $(BIN)/python -m infra.containers_offline.build $(LOCAL)/images $(ARGS)
+
+sbom: $(ENV)/platform/.stamp $(ENV)/containers/.stamp ## Write what each image is made of, in CycloneDX, into .local/sbom
+	@$(BIN)/python -m infra.containers_offline.sbom $(LOCAL)/sbom
+
+# Asks a vulnerability database on the internet, so no test runs it.
+audit: $(ENV)/containers/.stamp ## Look for known vulnerabilities in what the lock holds (needs the internet)
+	@$(ENV)/containers/bin/uv audit --frozen
 
 drill-change: setup ## Change everything under traffic while programs are killed (10 minutes; ARGS=--short for 4)
 	@$(BIN)/python -W ignore -m drills.change $(ARGS)
@@ -149,8 +160,10 @@ $(ENV)/triton/.stamp: pyproject.toml uv.lock | $(filter /%,$(UV))
 	@$(call sync,triton,triton)
 	@touch $@
 
-$(ENV)/terraform/.stamp $(ENV)/checkov/.stamp: $(ENV)/%/.stamp: infra/terraform_offline/%.lock | $(filter /%,$(UV))
-	@echo "==> Python environment '$*': for infra/terraform only"
+$(ENV)/terraform/.stamp $(ENV)/checkov/.stamp: $(ENV)/%/.stamp: infra/terraform_offline/%.lock
+$(ENV)/containers/.stamp: $(ENV)/%/.stamp: infra/containers_offline/%.lock
+$(addprefix $(ENV)/,$(addsuffix /.stamp,terraform checkov containers)): $(ENV)/%/.stamp: | $(filter /%,$(UV))
+	@echo "==> Python environment '$*': for \`make infra-test\` only"
 	@$(UV) venv --quiet --clear --python $(PYTHON) $(ENV)/$*
 	@$(UV) pip sync --quiet --python $(ENV)/$*/bin/python $<
 	@touch $@

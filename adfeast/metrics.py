@@ -79,6 +79,10 @@ SERVED_WATERMARK_AGE = Metric(
     "How far the watermark by which the server judges a view lies behind the clock; infinite while none is known.",
 )
 ANSWERS = Metric("adfeast_answers_total", "counter", (), "Predicts that were answered.")
+QUEUE_SECONDS = Metric(
+    "adfeast_queue_seconds_total", "counter", (), "What looks at the server's event loop waited for it, all together."
+)
+QUEUE_LOOKS = Metric("adfeast_queue_looks_total", "counter", (), "Looks at the server's event loop, 20 a second.")
 STALE_ANSWERS = Metric(
     "adfeast_stale_answers_total",
     "counter",

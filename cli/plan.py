@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Literal
 
 import click
+import yaml
 
 from adfeast.clock import SystemClock
 from adfeast.contract.definitions import Definitions
@@ -28,17 +29,19 @@ SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["changes", "terraform"]),
+    type=click.Choice(["changes", "terraform", "kubernetes"]),
     default="changes",
     show_default=True,
-    help="terraform: the JSON that infra/terraform reads, from the definitions alone.",
+    help="terraform: the JSON that infra/terraform reads; kubernetes: CronJobs; both of the definitions alone.",
 )
 @answers
-def plan(form: Literal["changes", "terraform"]) -> Answer:
+def plan(form: Literal["changes", "terraform", "kubernetes"]) -> Answer:
     """Say what `feast apply` would change, rebuild, keep and refuse, and whom it concerns. Nothing is written."""
     settings = load_settings()
     if form == "terraform":
         return _terraform(settings)
+    if form == "kubernetes":
+        return _kubernetes(settings)
     wanted, models = declared(settings), loaded_models(settings)
     applied = _applied(settings)
     found = compare(applied, wanted, models, _made(settings, applied) if applied else {})
@@ -52,6 +55,14 @@ def _terraform(settings: Settings) -> Answer:
     nowhere = placeless(settings)
     found = terraform_plan(declared(nowhere), nowhere)
     return Answer(found, [json.dumps(found, indent=2, sort_keys=True)])
+
+
+def _kubernetes(settings: Settings) -> Answer:
+    from infra.kubernetes_schedules import cron_jobs
+    from infra.terraform_plan import placeless
+
+    found = cron_jobs(declared(placeless(settings)), settings.feature_service)
+    return Answer({"items": found}, [yaml.safe_dump_all(found, sort_keys=False)])
 
 
 def _applied(settings: Settings) -> Definitions | None:

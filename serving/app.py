@@ -39,6 +39,8 @@ from serving.predict.events import EventLogs
 from serving.predict.predictor import Predictor
 from serving.predict.publisher import SnapshotPublisher
 from serving.proto import adfeast_pb2_grpc as pb_grpc
+from serving.queue_time import QueueTime
+from serving.readiness import Readiness
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +72,12 @@ class PredictionServer:
         self._event_producer = KafkaProducer(settings.kafka_bootstrap, linger_ms=1)
         self._snapshot_producer = KafkaProducer(settings.kafka_bootstrap, linger_ms=1 if first else 20)
         self._publisher = SnapshotPublisher(self._snapshot_producer)
-        predictor = Predictor(lambda: self._follower.live, Scorer(self._triton), self._publisher, snapshot_first=first)
+        scorer = Scorer(self._triton)
+        predictor = Predictor(lambda: self._follower.live, scorer, self._publisher, snapshot_first=first)
+        self._readiness = Readiness(lambda: self._follower.live, scorer, clock)
+        self._queue = QueueTime()
         self._events = EventLogs(settings, self._event_producer, clock)
-        self._metrics = ServerMetrics(lambda: self._follower.live, self._tiers.watermarks, clock)
+        self._metrics = ServerMetrics(lambda: self._follower.live, self._tiers.watermarks, self._queue, clock)
         self.servicer = CountedPrediction(
             Prediction(predictor, self._events, self.report, lambda: self._follower.live), self._metrics
         )
@@ -125,6 +130,8 @@ class PredictionServer:
                 self._tiers.watermarks.follow(),
                 self._credentials.keep_fresh(),
                 self._events.follow(),
+                self._queue.follow(),
+                self._say_when_ready(),
                 self._keep_reporting(),
             )
         ]
@@ -155,8 +162,10 @@ class PredictionServer:
             ", ".join(sorted(live.holds)) or "none",
         )
         await self._events.refresh(definitions)
-        if live.answers:
-            await self.health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
+
+    async def _say_when_ready(self) -> None:
+        await self._readiness.proven()
+        await self.health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
 
     async def _keep_reporting(self) -> None:
         while True:

@@ -19,6 +19,7 @@ from serving.features.freshness import Watermarks
 from serving.live import Live
 from serving.proto import adfeast_pb2 as pb
 from serving.proto import adfeast_pb2_grpc as pb_grpc
+from serving.queue_time import QueueTime
 
 AHEAD = "ahead"  # the rule that an event breaks whose sender has a fast clock
 
@@ -26,8 +27,8 @@ AHEAD = "ahead"  # the rule that an event breaks whose sender has a fast clock
 class ServerMetrics:
     """Counters of one process; written by its event loop, read by the thread that shows them."""
 
-    def __init__(self, live: Callable[[], Live], watermarks: Watermarks, clock: Clock) -> None:
-        self._live, self._watermarks, self._clock = live, watermarks, clock
+    def __init__(self, live: Callable[[], Live], watermarks: Watermarks, queue: QueueTime, clock: Clock) -> None:
+        self._live, self._watermarks, self._queue, self._clock = live, watermarks, queue, clock
         self._answers = 0
         self._stale: Counter[str] = Counter()
         self._refused: Counter[tuple[str, str]] = Counter()
@@ -50,6 +51,8 @@ class ServerMetrics:
         ages = {(view,): math.inf if ms is None else (now - ms) / 1000 for view, ms in known.items()}
         yield metrics.SERVED_WATERMARK_AGE.family(ages)
         yield metrics.ANSWERS.family({(): self._answers})
+        yield metrics.QUEUE_SECONDS.family({(): self._queue.waited_s})
+        yield metrics.QUEUE_LOOKS.family({(): self._queue.looks})
         # Nobody sees the first step of a counter that was not there before: those of alerts are, from the start.
         yield metrics.STALE_ANSWERS.family({(v,): self._stale[v] for v in {*views, *self._stale.copy()}})
         ahead = {(topic, AHEAD): 0 for topic in (IMPRESSIONS, CLICKS)}

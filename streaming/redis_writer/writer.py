@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import redis
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -32,11 +33,17 @@ BATCH = 10_000
 # The consumer gives a batch when it is full or so long has passed: what a row waits when few come.
 GATHER_S = 0.02
 PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
+TURN_MS = 1_000  # between two signs of life
 
 
 def writer_group(project: str) -> str:
     """Consumer group of the writer."""
     return f"{project}-redis-writer"
+
+
+def last_turn(local: Path) -> Path:
+    """The file that is as old as the writer's last turn with partitions of its own, for whoever supervises it."""
+    return local / "state" / "streaming" / "redis_writer"
 
 
 class RedisWriter:
@@ -54,9 +61,11 @@ class RedisWriter:
         self._store = RedisStore(settings)
         self._offsets = SafeOffsets(self._store, clock)
         self._pause = PAUSE_S
+        self._turn, self._turned_ms = last_turn(settings.local), 0
 
     def run(self, stop: threading.Event) -> None:
         """Reads and writes until `stop` is set; what was read and not committed is read again by the next one."""
+        self._turn.parent.mkdir(parents=True, exist_ok=True)
         self._refusals.ensure(self._views.topics)
         log.info("writing features of %s to Redis %s:%s", ", ".join(self._views.names), *self._address)
         while not stop.is_set():
@@ -105,6 +114,7 @@ class RedisWriter:
                 self._commit(consumer)
                 self.stats.report_when_due()
                 self._refusals.report_when_due()
+                self._sign(consumer)
         finally:
             consumer.close()  # which calls `_leave`
 
@@ -117,6 +127,12 @@ class RedisWriter:
             self._store.advance(batch.watermarks, batch.ways)
         self._refusals.send(batch.refused)
         self.stats.written(messages, batch, older)
+
+    def _sign(self, consumer: Consumer) -> None:
+        now = self.clock.now_ms()
+        if now - self._turned_ms >= TURN_MS and consumer.assignment():
+            self._turn.touch()
+            self._turned_ms = now
 
     def _commit(self, consumer: Consumer, *, wait: bool = False) -> None:
         safe = self._offsets.safe(wait=wait)

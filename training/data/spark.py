@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from adfeast.settings import Settings
+from adfeast.settings import ROOT, Settings
 from training.errors import BatchError
 
 
@@ -39,7 +39,7 @@ def spark_session(settings: Settings, master: str = "local[*]", memory: str = "1
         "spark.driver.extraJavaOptions": "-Dlog4j2.level=ERROR -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     }.items():
         builder = builder.config(name, value)
-    jars = settings.local / "jars" / "spark-s3"
+    jars = ROOT / ".local" / "jars" / "spark-s3"
     if found := sorted(jars.glob("*.jar")):
         # Not extraClassPath: that stands before Spark's own jars, and the SDK brings another Netty.
         builder = builder.config("spark.jars", ",".join(map(str, found)))

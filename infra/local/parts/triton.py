@@ -6,32 +6,11 @@ import os
 import subprocess
 from pathlib import Path
 
-from infra.local.platform.home import Home, environment, site_packages
+from infra.local.platform.home import Home, environment
 from infra.local.platform.part import Part
 from infra.local.platform.ports import Ports
 from infra.local.platform.web import ask
-
-
-def _link(link: Path, target: Path) -> None:
-    link.parent.mkdir(parents=True, exist_ok=True)
-    if link.is_symlink() and link.readlink() == target:
-        return
-    link.unlink(missing_ok=True)
-    link.symlink_to(target)
-
-
-def _assemble(runtime: Path) -> None:
-    """Lays the wheel's files out as a Triton installation."""
-    packages = site_packages("triton")
-    wheel = packages / "pytriton" / "tritonserver"
-    stub = wheel / "python_backend_stubs" / packages.parent.name.removeprefix("python")
-    backend = runtime / "backends" / "python"
-    _link(runtime / "bin" / "tritonserver", wheel / "bin" / "tritonserver")
-    _link(runtime / "lib", packages / "nvidia_pytriton.libs")
-    _link(backend / "libtriton_python.so", wheel / "backends" / "python" / "libtriton_python.so")
-    utils = "triton_python_backend_utils.py"
-    _link(backend / utils, wheel / "backends" / "python" / utils)
-    _link(backend / "triton_python_backend_stub", stub / "triton_python_backend_stub")
+from infra.local.setup.triton_runtime import assemble
 
 
 def _python_library(python: Path) -> str:
@@ -47,7 +26,7 @@ def triton(home: Home, ports: Ports) -> Part:
 
     def prepare() -> None:
         repository.mkdir(parents=True, exist_ok=True)
-        _assemble(runtime)
+        assemble(environment("triton"), runtime)
 
     def check() -> None:
         ask(f"http://127.0.0.1:{http}/v2/health/ready")

@@ -22,6 +22,7 @@ from serving.features.memory import MemoryRedis
 from serving.features.plan import compile_plan
 from serving.metrics import ServerMetrics
 from serving.proto import adfeast_pb2 as pb
+from serving.queue_time import QueueTime
 from streaming.health import view_topics
 from streaming.metrics import Figures, StreamMetrics
 from streaming.plan import make_plan
@@ -58,7 +59,7 @@ def shown(tmp_path: Any) -> dict[str, list[tuple[dict[str, str], float]]]:
     class Live:
         plan = compile_plan(applied, applied.contract("s"))
 
-    server = ServerMetrics(lambda: Live, Watermarks(MemoryRedis(), "p"), clock)  # type: ignore[arg-type,return-value]
+    server = ServerMetrics(lambda: Live, Watermarks(MemoryRedis(), "p"), QueueTime(), clock)  # type: ignore[arg-type,return-value]
     server.answered(pb.PredictResponse(stale_views=["activity"]))
     server.refused("clicks", InvalidRequest("a call without events"))
     found: dict[str, list[tuple[dict[str, str], float]]] = {}

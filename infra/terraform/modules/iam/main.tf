@@ -19,7 +19,7 @@ resource "aws_iam_role" "program" {
     Statement = [{
       Effect    = "Allow"
       Principal = { Service = local.trusted[each.value.runs] }
-      Action    = each.value.runs == "pod" ? ["sts:AssumeRole", "sts:TagSession"] : ["sts:AssumeRole"]
+      Action    = each.value.runs == "flink" ? ["sts:AssumeRole"] : ["sts:AssumeRole", "sts:TagSession"]
       Condition = { StringEquals = { "aws:SourceAccount" = var.account.id } }
     }]
   })

@@ -4,6 +4,6 @@ output "role_arns" {
 }
 
 output "pods" {
-  description = "Programs that run as pods."
-  value       = [for program, p in local.programs : program if p.runs == "pod"]
+  description = "Programs that may run as pods."
+  value       = [for program, p in local.programs : program if p.runs != "flink"]
 }

@@ -1,6 +1,6 @@
 # Who may do what: one line a right, one role a program. The policies (policies.tf) are made from this table alone.
 #
-#   runs        who starts the program: pod (EKS), task (a scheduled container, or Spark), flink
+#   runs        who starts the program: pod (EKS), task (a scheduled container, Spark, or a pod), flink
 #   reads       kinds of topics it reads;  writes: kinds it writes;  watches: kinds whose ends and readers it looks up
 #   lake_reads  kinds of what lies in the lake;  lake_writes: kinds it writes, and may read back
 #   tables      what it does with the DynamoDB tables: read, write (reads too), describe
@@ -52,7 +52,7 @@ locals {
 
   trusted = {
     pod   = ["pods.eks.amazonaws.com"]
-    task  = ["ecs-tasks.amazonaws.com", "emr-serverless.amazonaws.com"]
+    task  = ["ecs-tasks.amazonaws.com", "emr-serverless.amazonaws.com", "pods.eks.amazonaws.com"]
     flink = ["kinesisanalytics.amazonaws.com"]
   }
 }

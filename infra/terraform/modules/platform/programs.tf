@@ -66,7 +66,7 @@ module "schedules" {
   security_group_id = local.groups.jobs
   schedules         = var.plan.schedules
   role_arns         = { for role in ["apply", "batch", "training"] : role => module.iam.role_arns[role] }
-  image             = "${module.registry.image_urls["adfeast"]}@${var.deployment.image_digest}"
+  image             = "${module.registry.image_urls["jobs"]}@${var.deployment.image_digest}"
   size              = var.sizes.command
   registry_key_arn  = module.registry.key_arn
   enabled           = var.deployment.started

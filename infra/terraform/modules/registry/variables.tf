@@ -79,5 +79,5 @@ variable "database" {
 variable "images" {
   description = "Images that the platform is made of."
   type        = set(string)
-  default     = ["adfeast", "triton", "mlflow"]
+  default     = ["server", "jobs", "triton", "triton-gpu", "mlflow"]
 }
