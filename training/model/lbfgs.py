@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from training.model.core import Core, to_torch
 from training.model.dataset import Batch
+from training.model.errors import TrainingDiverged
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +23,9 @@ def fit(
 
     Returns:
         `steps` taken, `loss` at the end and the largest `gradient`, which says how converged it is.
+
+    Raises:
+        TrainingDiverged: the loss of a batch is not finite.
     """
     core.double()  # single precision stalls the line search long before the optimum
     parameters = [p for p in core.parameters() if p.requires_grad]
@@ -33,12 +38,16 @@ def fit(
         line_search_fn="strong_wolfe",
     )
 
+    evaluations = 0
+
     def closure() -> float:
+        nonlocal evaluations
+        evaluations += 1
         optimizer.zero_grad()
         loss = ridge * penalty(core)
         loss.backward()
         total = float(loss.detach())
-        for batch in batches:
+        for n, batch in enumerate(batches, 1):
             logit = core(*to_torch(batch.tensors)).reshape(-1).double()
             losses = nn.functional.binary_cross_entropy_with_logits(
                 logit,
@@ -46,8 +55,10 @@ def fit(
                 weight=torch.from_numpy(batch.weight).double(),
                 reduction="sum",
             )
+            if not math.isfinite(summed := float(losses.detach())):
+                raise TrainingDiverged("logistic regression", evaluations, n, summed)
             losses.backward()
-            total += float(losses.detach())
+            total += summed
         return total
 
     optimizer.step(closure)

@@ -23,7 +23,8 @@ from training.model.errors import ModelError
 
 PRIME = 2**31 - 1
 MULTIPLIER = 1_327_217_885
-LIMIT = 8.0  # standard deviations; beyond lie bad values, which must not drown a prediction
+LIMIT = 8.0  # typical deviations; beyond lie bad values, which must not drown a prediction
+LOG_LIMIT = 16.0  # of a log: a value that many times e-fold is far off, but its order of magnitude still tells
 
 
 def mix(ids: Tensor, sizes: Tensor) -> Tensor:
@@ -32,7 +33,11 @@ def mix(ids: Tensor, sizes: Tensor) -> Tensor:
 
 
 class Prep(nn.Module):
-    """log1p, standardise and clamp dense values; scale embeddings; bucket ids and lists.
+    """log1p, centre, scale and clamp dense values; scale embeddings; bucket ids and lists.
+
+    A dense column is scaled by what is typical of the rows in which it is not zero. Most counts of clicks are zero in
+    nearly all rows: their standard deviation says how many rows have a click, not how many clicks a row has, and
+    divided by it 1 and 200 clicks would both lie beyond any sensible limit.
 
     A sparse input has `hash_size + 1` rows: the last is for MISSING_ID. Padding of a list has no row, it is masked.
     """
@@ -48,7 +53,8 @@ class Prep(nn.Module):
         self.embedding_widths = [i.width for i in signature.role("embedding")]
         self.register_buffer("log", torch.tensor([i.transform == "log1p" for i in dense], dtype=torch.bool))
         self.register_buffer("mean", torch.zeros(self.dense_width))
-        self.register_buffer("inverse_std", torch.ones(self.dense_width))
+        self.register_buffer("inverse_scale", torch.ones(self.dense_width))
+        self.register_buffer("limit", torch.where(self.log, LOG_LIMIT, LIMIT))
         self.register_buffer("embedding_scale", torch.ones(self.embedding_width))
         self.register_buffer("sparse_sizes", torch.tensor([i.hash_size for i in sparse], dtype=torch.int64))
         sizes = [i.hash_size for i in lists for _ in range(i.width)]
@@ -66,8 +72,8 @@ class Prep(nn.Module):
         rows of ids [B, S] and lists [B, L], and which list positions hold an id, bool [B, L]."""
         numbers, scaled, rows, list_rows, held = dense, embeddings, ids, lists, lists >= 0
         if self.dense_width:
-            values = (self.transformed(dense) - self.mean) * self.inverse_std
-            numbers = values.clamp(-LIMIT, LIMIT)
+            values = (self.transformed(dense) - self.mean) * self.inverse_scale
+            numbers = torch.minimum(torch.maximum(values, -self.limit), self.limit)
         elif not self.embedding_width:
             anchor = ids if self.sparse_width else lists
             numbers = (anchor[:, :1] * 0).to(self.mean.dtype)
@@ -87,18 +93,23 @@ class Prep(nn.Module):
 
     @torch.no_grad()
     def fit(self, parts: Iterable[Tensors]) -> None:
-        """Fits mean and deviation of each dense column and the root mean square of each embedding, in one pass.
+        """Fits mean and scale of each dense column and the root mean square of each embedding, in one pass.
+
+        The scale is the root mean square distance from the mean in rows that are not zero, or the standard deviation
+        where that is larger.
 
         A column that does not vary is centred and left at its scale.
 
         Raises:
             ModelError: no rows.
         """
-        rows, total, square = 0, np.zeros(self.dense_width), np.zeros(self.dense_width)
+        rows, filled_rows = 0, np.zeros(self.dense_width)
+        total, square = np.zeros(self.dense_width), np.zeros(self.dense_width)
         energy, filled = np.zeros(len(self.embedding_widths)), np.zeros(len(self.embedding_widths))
         for part in parts:
             values = self.transformed(torch.from_numpy(part.dense)).double().numpy()
             rows += len(values)
+            filled_rows += np.count_nonzero(values, axis=0)
             total += values.sum(0)
             square += (values**2).sum(0)
             for n, block in enumerate(self._blocks(part.embeddings)):
@@ -108,10 +119,11 @@ class Prep(nn.Module):
         if not rows:
             raise ModelError("no rows to fit the standardisation of dense inputs on")
         mean = total / rows
-        variance = np.maximum(square / rows - mean**2, 0)
+        around = square - 2 * mean * total + filled_rows * mean**2  # summed over the rows that are not zero
+        variance = np.maximum(square / rows - mean**2, around / np.maximum(filled_rows, 1))
         steady = variance <= 1e-12 * np.maximum(mean**2, 1)
         self.mean.copy_(torch.from_numpy(mean))
-        self.inverse_std.copy_(torch.from_numpy(1 / np.sqrt(np.where(steady, 1.0, variance))))
+        self.inverse_scale.copy_(torch.from_numpy(1 / np.sqrt(np.where(steady, 1.0, variance))))
         scale = np.sqrt(np.where(energy > 0, filled, 1.0) / np.where(energy > 0, energy, 1.0))
         self.embedding_scale.copy_(torch.from_numpy(np.repeat(scale, self.embedding_widths)))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from torchrec.optim.rowwise_adagrad import RowWiseAdagrad
 
 from training.model.core import Core, to_torch
 from training.model.dataset import Batch
+from training.model.errors import TrainingDiverged
 
 log = logging.getLogger(__name__)
 TABLES = "embed.tables.embedding_bag_collection"
@@ -68,6 +70,9 @@ def fit(
     Returns:
         `kept`, the number (from 1) of the pass whose state was kept, and `epochs`: of each pass its `epoch`, `batches`,
         `rows`, mean `training` loss (each batch before its step) and `later` loss.
+
+    Raises:
+        TrainingDiverged: a loss, or a weight that would be kept, is not finite.
     """
     epochs: list[dict[str, Any]] = []
     kept, best, taken = 0, float("inf"), 0
@@ -77,14 +82,16 @@ def fit(
         dense = [p for name, p in model.named_parameters() if name not in tables]
         optimizer = torch.optim.AdamW(dense, lr=dense_lr, weight_decay=weight_decay)
         for epoch in range(1, (stopping.epochs if later_loss else 1) + 1):
-            steps, rows, loss = _pass(model, optimizer, passes(epoch - 1))
+            steps, rows, loss = _pass(model, optimizer, passes(epoch - 1), epoch)
             model.eval()
             later = later_loss(model) if later_loss else None
+            _require_finite(later or 0.0, epoch, steps)
             epochs.append({"epoch": epoch, "batches": steps, "rows": rows, "training": loss, "later": later})
             log.info("epoch %d: %s", epoch, epochs[-1])
             if later is None or later < best:
                 kept, best = epoch, later or best
                 state = model.state_dict() | _tables(model)
+                _require_finite(sum(float(value.double().sum()) for value in state.values()), epoch, steps)
                 core.load_state_dict({name: value.detach().clone() for name, value in state.items()})
             taken += steps
             if epoch - kept >= stopping.patience or taken >= stopping.steps:
@@ -93,7 +100,14 @@ def fit(
     return {"kept": kept, "epochs": epochs}
 
 
-def _pass(model: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterable[Batch]) -> tuple[int, int, float]:
+def _require_finite(number: float, epoch: int, batch: int) -> None:
+    if not math.isfinite(number):
+        raise TrainingDiverged("DLRM", epoch, batch, number, "lower dense_lr or table_lr, or ")
+
+
+def _pass(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterable[Batch], epoch: int
+) -> tuple[int, int, float]:
     """Steps and rows of one pass and its mean loss."""
     model.train()
     steps, rows, total = 0, 0, 0.0
@@ -102,10 +116,12 @@ def _pass(model: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterable[
         loss = nn.functional.binary_cross_entropy_with_logits(
             logit, torch.from_numpy(batch.label), weight=torch.from_numpy(batch.weight), reduction="sum"
         )
+        summed = float(loss.detach())
+        _require_finite(summed, epoch, steps + 1)
         optimizer.zero_grad()
         loss.backward()  # the tables step in here
         optimizer.step()
-        steps, rows, total = steps + 1, rows + len(batch.label), total + float(loss.detach())
+        steps, rows, total = steps + 1, rows + len(batch.label), total + summed
     return steps, rows, total / max(rows, 1)
 
 

@@ -18,7 +18,7 @@ from training.model.errors import ModelError
 from training.model.head import Head
 from training.model.kinds.dlrm import dlrm
 from training.model.kinds.logistic import logistic, penalty
-from training.model.prep import LIMIT, PRIME, Prep, mix
+from training.model.prep import LIMIT, LOG_LIMIT, PRIME, Prep, mix
 
 SIZES = {"dim": 8, "dense_layers": (16,), "over_layers": (16,), "projection": 4}
 
@@ -71,7 +71,25 @@ def test_dense_values_are_logged_standardised_and_clamped(generate: Callable[...
         raw = np.log1p(rows.dense[:, n]) if i.transform == "log1p" else rows.dense[:, n]
         np.testing.assert_allclose(numbers[:, n], (raw - raw.mean()) / raw.std(), atol=1e-4)
     arguments[0] = torch.full((1000, 4), 3e38)
-    assert fitted(*arguments)[0].max() == LIMIT
+    assert fitted(*arguments)[0].max(0).values.tolist() == [
+        LOG_LIMIT if i.transform == "log1p" else LIMIT for i in signature.role("dense")
+    ]
+
+
+@pytest.mark.parametrize("share", [0.0002, 0.005, 0.3])
+def test_rare_counts_keep_their_order_of_magnitude(generate: Callable[..., Signature], share: float) -> None:
+    signature = generate(dense=2, sparse=0, lists=0, embeddings=0)
+    random = np.random.default_rng(0)
+    counts = np.where(random.random((20_000, 2)) < share, random.choice([1, 3, 20, 200], (20_000, 2)), 0)
+    rows = Tensors(counts.astype(np.float32), *(np.zeros((20_000, 0), t) for t in (np.int64, np.int64, np.float32)))
+    fitted = Prep(signature)
+    fitted.fit([rows])
+    asked = np.repeat(np.array([[0], [1], [3], [20], [200]], np.float32), 2, axis=1)
+    numbers = fitted(*(torch.from_numpy(a) for a in (asked, *(np.zeros((5, 0)),) * 3)))[0].numpy()
+    log, plain = (numbers[:, [i.transform for i in signature.role("dense")].index(t)] for t in ("log1p", "none"))
+    assert (np.diff(log) > 0.1).all()
+    assert log.max() < 4
+    assert (np.diff(plain) > 0.001).all()
 
 
 def test_a_list_is_the_mean_of_its_ids_and_an_empty_one_is_zero(generate: Callable[..., Signature]) -> None:

@@ -3,6 +3,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
@@ -10,7 +12,7 @@ from adfeast.contract.model_names import OUTPUT
 from adfeast.contract.signature import Signature
 from training.model.core import predict
 from training.model.dataset import Part, TrainingSet
-from training.model.errors import ModelError, NoClicks
+from training.model.errors import ModelError, NoClicks, TrainingDiverged
 from training.model.evaluate import NAMES, log_loss
 from training.model.train import Artifact, TrainConfig, fit, train
 
@@ -147,6 +149,29 @@ def test_a_set_without_a_click_or_an_unknown_kind_is_refused(
         train(TrainingSet(training_set, signature), tmp_path / "out", model="forest", config=CONFIG, seed=0)
     with pytest.raises(ValidationError, match="multiple"):
         TrainConfig(dim=6)
+
+
+@pytest.mark.parametrize("kind", ["lr", "dlrm"])
+def test_a_loss_that_is_no_number_ends_the_training_by_name(
+    tmp_path: Path, signature: Signature, write: Callable[..., Path], kind: str
+) -> None:
+    folder = write(tmp_path / "set", signature, rows=1000)
+    table = pq.read_table(folder / "part-0.parquet")
+    at = table.schema.get_field_index("d1")
+    broken = table["d1"].to_numpy().copy()
+    broken[7] = np.inf
+    pq.write_table(table.set_column(at, "d1", pa.array(broken)), folder / "part-0.parquet")
+    data = TrainingSet(folder, signature)
+    with pytest.raises(TrainingDiverged, match=rf"epoch 1, batch 1: .*not finite") as raised:
+        fit(kind, data, data.read(Part.HELD_OUT), CONFIG, seed=0)
+    assert (raised.value.epoch, raised.value.batch) == (1, 1)
+
+
+def test_a_dlrm_that_diverges_is_not_shipped_as_it_began(training_set: Path, signature: Signature) -> None:
+    data = TrainingSet(training_set, signature)
+    config = CONFIG.model_copy(update={"dense_lr": 1e30})
+    with pytest.raises(TrainingDiverged, match=r"DLRM is .* in epoch \d+, batch \d+: lower dense_lr or table_lr"):
+        fit("dlrm", data, data.read(Part.HELD_OUT), config, seed=0)
 
 
 def test_what_was_not_logged_stands_in_the_artifact(
