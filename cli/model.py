@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import click
@@ -46,6 +47,12 @@ def bootstrap(prior: float, out: Path) -> Answer:
     show_default=True,
     help="What becomes of rows in which an input was not logged yet.",
 )
+@click.option(
+    "--incumbent/--no-incumbent",
+    "compared",
+    default=True,
+    help="Compare with the model that serves; deploy refuses one that is not shown to be as good.",
+)
 @answers
 def train(
     training_set: Path,
@@ -56,25 +63,34 @@ def train(
     drop: tuple[str, ...],
     hash_sizes: tuple[str, ...],
     not_logged: Literal["leave_out", "missing"],
+    compared: bool,
 ) -> Answer:
     """Train logistic regression and a DLRM on a training set, on any of what was logged, and export one."""
+    from registry.incumbent import fetch
     from training.model import train as training
+    from training.model.incumbent import Incumbent
 
-    made = training.run(
-        load_settings(),
-        training_set,
-        out,
-        model=kind,
-        seed=seed,
-        features=features or None,
-        drop=drop,
-        hash_sizes=dict(map(_hash_size, hash_sizes)),
-        not_logged=not_logged,
-    )
+    settings = load_settings()
+    with TemporaryDirectory() as folder:
+        serving = fetch(settings, Path(folder)) if compared else None
+        made = training.run(
+            settings,
+            training_set,
+            out,
+            model=kind,
+            seed=seed,
+            features=features or None,
+            drop=drop,
+            hash_sizes=dict(map(_hash_size, hash_sizes)),
+            not_logged=not_logged,
+            incumbent=Incumbent(serving, Path(folder)) if serving else None,
+        )
     lines = []
     for name, metrics in made.metrics["models"].items():
         values = (f"{metric} {_figure(m)}" for metric, m in metrics.items())
         lines.append(f"{name}{' (exported)' if name == kind else ''}: {', '.join(values)}")
+    if verdict := made.metrics["verdict"]:
+        lines.append(f"{kind} is {verdict['reason']}")
     data = {"artifact": str(made.path), "signature_hash": made.signature.hash, "metrics": made.metrics}
     return Answer(data, [*lines, str(made.path)])
 
@@ -106,12 +122,15 @@ def register(artifact: Path) -> Answer:
 @click.option("--version", type=int, required=True)
 @click.option("--flavour", default=DEFAULT_FLAVOUR, show_default=True, help="onnx, torchrec_fp32 or torchrec_int8.")
 @click.option("--wait", "wait_s", default=60.0, show_default=True, help="Seconds to wait for another deploy to end.")
+@click.option(
+    "--force", default="", metavar="REASON", help="Deploy it although it is not shown to be as good; the journal says why."
+)
 @answers
-def deploy(version: int, flavour: str, wait_s: float) -> Answer:
-    """Load a version into Triton and make it production."""
+def deploy(version: int, flavour: str, wait_s: float, force: str) -> Answer:
+    """Load a version into Triton and make it production, unless it was compared with what serves and did not pass."""
     from registry import deploy as deploying
 
-    name = deploying.deploy(load_settings(), version, flavour, wait_s=wait_s)
+    name = deploying.deploy(load_settings(), version, flavour, wait_s=wait_s, force=force)
     return Answer({"name": name, "version": version, "flavour": flavour}, [name])
 
 
@@ -145,7 +164,8 @@ def list_versions() -> Answer:
     lines = []
     for v in known:
         kind, service = v.tags.get("model", "?"), v.tags.get("feature_service", "?")
-        lines.append(f"{v.version}\t{kind}\t{service}\t{v.signature_hash[:12]}\t{' '.join(v.aliases)}")
+        verdict = v.tags.get("verdict", "not compared")
+        lines.append(f"{v.version}\t{kind}\t{service}\t{v.signature_hash[:12]}\t{verdict}\t{' '.join(v.aliases)}")
     return Answer({"versions": [asdict(v) for v in known], "production": serving}, lines)
 
 
@@ -156,8 +176,9 @@ def history() -> Answer:
     from registry import journal
 
     told = list(journal.promotions(load_settings()))
-    lines = [
-        "\t".join([to_datetime(p.at_ms).isoformat(), p.who, f"{p.before or '-'} -> {p.name}", p.signature_hash[:12]])
-        for p in told
-    ]
+    lines = []
+    for p in told:
+        forced = [f"forced: {p.forced}"] if p.forced else []
+        moved = f"{p.before or '-'} -> {p.name}"
+        lines.append("\t".join([to_datetime(p.at_ms).isoformat(), p.who, moved, p.signature_hash[:12], *forced]))
     return Answer({"promotions": [asdict(p) for p in told]}, lines)

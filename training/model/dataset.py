@@ -109,8 +109,8 @@ class TrainingSet:
                 "drop these inputs, join labels over a later time, or give them as missing"
             )
         self.part = np.full(len(lacking), _LEFT_OUT, np.uint8)
-        times = _microseconds(whole[EVENT_TIME])[kept]
-        self.boundaries, self.part[kept] = _split(times, self._request[kept], fractions)
+        self._times = _microseconds(whole[EVENT_TIME])
+        self.boundaries, self.part[kept] = _split(self._times[kept], self._request[kept], fractions)
 
     def _count_not_logged(self, whole: pa.Table) -> tuple[dict[str, int], NDArray[np.bool_]]:
         """Rows by input, and which rows lack one."""
@@ -128,6 +128,16 @@ class TrainingSet:
         """Rows and clicks of a part."""
         chosen = self.part == part
         return int(chosen.sum()), int(self.label[chosen].sum())
+
+    def times(self, part: Part) -> NDArray[np.int64]:
+        """Microseconds since 1970 of the rows of a part, as `read` orders them."""
+        return self._times[self.part == part]
+
+    def taken_by(self, signature: Signature) -> TrainingSet:
+        """The same rows in the same parts as another model takes them; what was not logged is missing to it."""
+        other = TrainingSet(self.path, signature, not_logged="missing")
+        other.boundaries, other.part = self.boundaries, self.part
+        return other
 
     def read(self, part: Part) -> Batch:
         """A whole part in the order of the files."""

@@ -28,6 +28,7 @@ from training.model.core import Core, Served, predict
 from training.model.dataset import Batch, NotLoggedRows, Part, TrainingSet
 from training.model.errors import ModelError, NoClicks
 from training.model.head import Head
+from training.model.incumbent import Incumbent, judge
 from training.model.inputs import choose, hold
 from training.model.kinds.dlrm import dlrm
 from training.model.kinds.logistic import logistic, penalty
@@ -49,6 +50,8 @@ class TrainConfig(BaseModel):
         dim, dense_layers, over_layers, projection: the DLRM's sizes; see `training.model.kinds.dlrm`.
         max_epochs, patience, enough_steps: when the DLRM stops; see `training.model.sharded.Stopping`.
         replicates: bootstrap draws behind each interval.
+        margin: by how much the normalized entropy may be above that of the model that serves; see
+            `training.model.incumbent`.
         threads: CPU threads; results repeat bitwise for the same number.
     """
 
@@ -69,6 +72,7 @@ class TrainConfig(BaseModel):
     patience: int = Field(default=3, ge=1)
     enough_steps: int = Field(default=5000, ge=1)
     replicates: int = Field(default=200, ge=1)
+    margin: float = Field(default=0.002, ge=0)
     threads: int = Field(default=1, ge=1)
 
 
@@ -103,6 +107,7 @@ def run(
     drop: Sequence[str] = (),
     hash_sizes: Mapping[str, int] | None = None,
     not_logged: NotLoggedRows = "leave_out",
+    incumbent: Incumbent | None = None,
 ) -> Artifact:
     """Trains both kinds and writes the artifact of `model` into `out`.
 
@@ -110,6 +115,7 @@ def run(
         features, drop, hash_sizes: which inputs of the current feature service the model takes; see
             `training.model.inputs.choose`.
         not_logged: what becomes of rows (and of inputs) that were not logged; see `training.model.dataset`.
+        incumbent: the model that serves; the artifact says whether the new one may replace it.
 
     Raises:
         NoClicks: the training part holds no click, or nothing else.
@@ -120,11 +126,18 @@ def run(
     signature, never = hold(wanted, logged(training_set), not_logged, named=features or ())
     config = config or TrainConfig()
     data = TrainingSet(training_set, signature, config.fractions, not_logged)
-    return train(data, out, model=model, config=config, seed=seed, never_logged=never)
+    return train(data, out, model=model, config=config, seed=seed, never_logged=never, incumbent=incumbent)
 
 
 def train(
-    data: TrainingSet, out: Path, *, model: str, config: TrainConfig, seed: int, never_logged: Sequence[str] = ()
+    data: TrainingSet,
+    out: Path,
+    *,
+    model: str,
+    config: TrainConfig,
+    seed: int,
+    never_logged: Sequence[str] = (),
+    incumbent: Incumbent | None = None,
 ) -> Artifact:
     """`run` without the registry.
 
@@ -138,6 +151,11 @@ def train(
     try:
         held_out = data.read(Part.HELD_OUT)
         trained = {kind: fit(kind, data, held_out, config, seed) for kind in KINDS}
+        verdict = None
+        if incumbent:
+            answers = predict(trained[model].model, held_out.tensors)
+            verdict = judge(incumbent, answers, data, config.margin, seed).to_dict()
+            log.info("%s", verdict["reason"])
         exported = export(trained[model].model, data.signature, out, seed=seed)
     finally:
         torch.set_num_threads(threads)
@@ -146,6 +164,7 @@ def train(
         "model": model,
         "models": {kind: {n: asdict(m) for n, m in t.evaluation.metrics.items()} for kind, t in trained.items()},
         "parts": parts,
+        "verdict": verdict,
         "inputs": {
             "never_logged": list(never_logged),
             "not_logged_rows": data.not_logged,
@@ -159,6 +178,7 @@ def train(
         "parts": parts,
         "inputs": metrics["inputs"],
         "boundaries_us": data.boundaries,
+        "seen_until_us": data.boundaries[1],
         "models": {
             kind: {"evaluation": t.evaluation.to_dict(), "fit": t.fit, "calibration": asdict(t.calibration)}
             for kind, t in trained.items()

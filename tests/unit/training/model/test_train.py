@@ -41,6 +41,7 @@ def test_an_artifact_is_whole(artifact: Artifact, signature: Signature) -> None:
     assert [e["epoch"] for e in epochs] == list(range(1, len(epochs) + 1))
     assert all(e["training"] > 0 and e["later"] > 0 for e in epochs)
     assert (artifact.path / "probe.npz").exists()
+    assert metrics["verdict"] is None  # it was compared with nothing
     files = {p.suffix for p in artifact.path.rglob("*") if p.is_file()}
     assert files <= {".json", ".npz", ".pbtxt", ".py", ".pt", ".onnx"}
 
