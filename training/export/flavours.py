@@ -3,8 +3,8 @@
     artifact/
       model_repository/<flavour>/config.pbtxt, 1/model.py, 1/signature.json, 1/model.onnx or 1/model.pt
       signature.json     Signature.to_json(); its hash is the model's
-      metrics.json       kind of the model shipped, per kind the metrics of `training.model.evaluate`, and the verdict of
-                         `training.model.incumbent`
+      metrics.json       kind of the model shipped, per kind the metrics of `training.model.evaluate`, and the verdict
+                         of `training.model.incumbent`
       evaluation.json    for a report: reliability curves, splits, calibration, configuration, seeds
       export.json        per flavour: bytes, and the largest `logit_change` against the eager module over `rows`
       probe.npz          a few rows with the probability the eager module gives them, to prove a deployed model
@@ -164,6 +164,8 @@ def random_rows(signature: Signature, count: int, seed: int) -> Tensors:
     lists[: count // 20] = -1
     dense, embeddings = numbers(signature.width("dense")), numbers(signature.width("embedding"))
     embeddings[: count // 20] = 0
+    defaults = np.array([i.default for i in signature.role("dense")], np.float32)
+    dense = np.where(random.random(dense.shape) < 0.1, defaults, dense)
     return Tensors(dense=dense, ids=ids(signature.width("sparse")), lists=lists, embeddings=embeddings)
 
 

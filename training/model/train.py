@@ -29,7 +29,7 @@ from training.model.dataset import Batch, NotLoggedRows, Part, TrainingSet
 from training.model.errors import ModelError, NoClicks
 from training.model.head import Head
 from training.model.incumbent import Incumbent, judge
-from training.model.inputs import choose, hold
+from training.model.inputs import choose, hold, tell_missing
 from training.model.kinds.dlrm import dlrm
 from training.model.kinds.logistic import logistic, penalty
 from training.model.parquet import logged
@@ -125,7 +125,7 @@ def run(
     wanted = choose(current, features, drop, hash_sizes)
     signature, never = hold(wanted, logged(training_set), not_logged, named=features or ())
     config = config or TrainConfig()
-    data = TrainingSet(training_set, signature, config.fractions, not_logged)
+    data = TrainingSet(training_set, tell_missing(signature), config.fractions, not_logged)
     return train(data, out, model=model, config=config, seed=seed, never_logged=never, incumbent=incumbent)
 
 
