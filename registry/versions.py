@@ -121,7 +121,7 @@ def _log(settings: Settings, artifact: Path, digest: str, check: Callable[[], No
             mlflow.log_param(run_id, key, value)
         measured = metrics["models"] | {k: metrics.get(k) or {} for k in ("parts", "verdict")}
         for name, value in _flat("", measured):
-            if isinstance(value, int | float):  # a bool is 0 or 1
+            if isinstance(value, int | float) and not isinstance(value, bool):
                 mlflow.log_metric(run_id, name.removesuffix(".value"), value)
         mlflow.log_artifacts(run_id, str(artifact))
     except Exception:

@@ -10,10 +10,11 @@ import pytest
 
 from adfeast.contract.signature import Signature
 from training.model.bootstrap import constant
+from training.model.config import TrainConfig
 from training.model.core import predict
 from training.model.dataset import Part, TrainingSet
+from training.model.fit import fit
 from training.model.incumbent import Incumbent, answers, judge
-from training.model.train import TrainConfig, fit
 
 MARGIN = 0.002
 
@@ -36,7 +37,7 @@ def prior(tmp_path_factory: pytest.TempPathFactory, data: TrainingSet, signature
 def learnt(data: TrainingSet) -> np.ndarray:
     """What a trained model answers."""
     held_out = data.read(Part.HELD_OUT)
-    return predict(fit("lr", data, held_out, TrainConfig(replicates=2), seed=0).model, held_out.tensors)
+    return predict(fit("lr", data, held_out, TrainConfig(replicates=2), seed=0).measured, held_out.tensors)
 
 
 def test_the_prior_is_an_incumbent_that_a_model_with_signal_beats(
