@@ -35,7 +35,21 @@ def bootstrap(prior: float, out: Path) -> Answer:
 @model.command()
 @click.option("--training-set", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the artifact.")
-@click.option("--model", "kind", default="dlrm", show_default=True, help="Which one to export: lr or dlrm.")
+@click.option(
+    "--model",
+    "kind",
+    type=click.Choice(["lr", "dlrm"]),
+    default="dlrm",
+    show_default=True,
+    help="Which one to export; both are trained and measured.",
+)
+@click.option("--service", help="Feature service whose inputs the model takes. [default: the one that is served]")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="YAML or JSON with any of the keys of training.model.config.TrainConfig, such as batch_size or max_epochs.",
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--feature", "features", multiple=True, help="Take only this input of the service (may be repeated).")
 @click.option("--drop", multiple=True, help="Leave this input out (may be repeated).")
@@ -58,6 +72,8 @@ def train(
     training_set: Path,
     out: Path,
     kind: str,
+    service: str | None,
+    config_file: Path | None,
     seed: int,
     features: tuple[str, ...],
     drop: tuple[str, ...],
@@ -68,9 +84,10 @@ def train(
     """Train logistic regression and a DLRM on a training set, on any of what was logged, and export one."""
     from registry.incumbent import fetch
     from training.model import train as training
+    from training.model.config import read_config
     from training.model.incumbent import Incumbent
 
-    settings = load_settings()
+    settings, config = load_settings(), read_config(config_file) if config_file else None
     with TemporaryDirectory() as folder:
         serving = fetch(settings, Path(folder)) if compared else None
         made = training.run(
@@ -78,6 +95,8 @@ def train(
             training_set,
             out,
             model=kind,
+            config=config,
+            service=service,
             seed=seed,
             features=features or None,
             drop=drop,
@@ -123,7 +142,10 @@ def register(artifact: Path) -> Answer:
 @click.option("--flavour", default=DEFAULT_FLAVOUR, show_default=True, help="onnx, torchrec_fp32 or torchrec_int8.")
 @click.option("--wait", "wait_s", default=60.0, show_default=True, help="Seconds to wait for another deploy to end.")
 @click.option(
-    "--force", default="", metavar="REASON", help="Deploy it although it is not shown to be as good; the journal says why."
+    "--force",
+    default="",
+    metavar="REASON",
+    help="Deploy it although it is not shown to be as good; the journal says why.",
 )
 @answers
 def deploy(version: int, flavour: str, wait_s: float, force: str) -> Answer:
