@@ -1,8 +1,8 @@
 """Makes `import feast` take 2 s of CPU instead of 8, which every command and every program pays when it starts.
 
 Of the 8 s, 3 go to typeguard, which compiles Feast's classes again at each import in order to check the types of their
-arguments, and 2 to torch, which Feast imports for an answer's `to_tensor` alone. Feast's own command line, `feast apply`
-among it, is not touched: it has imported Feast before anything of Adfeast's.
+arguments, and 2 to torch, which Feast imports for an answer's `to_tensor` alone. Feast's own command line, which has
+imported Feast before anything of Adfeast's, `feast apply` among it, is not touched.
 """
 
 from __future__ import annotations
