@@ -118,17 +118,34 @@ def labels(
 
 @batch.command()
 @click.argument("path")
+@click.option(
+    "--most-missing",
+    multiple=True,
+    metavar="[NAME=]SHARE",
+    help="In which share of the rows a feature (or any that is not named) may be unknown; may be repeated.",
+)
 @answers
-def validate(path: str) -> Answer:
+def validate(path: str, most_missing: tuple[str, ...]) -> Answer:
     """Check a training set against its contract."""
     from training.data import validate as job
 
-    checked = job.run(load_settings(), path, SystemClock())
+    checked = job.run(load_settings(), path, SystemClock(), most_missing=dict(map(_share, most_missing)))
     lines = [f"{checked.rows} rows meet {checked.expectations} expectations"]
     for feature, rows in checked.statuses.items():
         if rows.get("present") != checked.rows:
             lines.append(f"{feature}: " + ", ".join(f"{n} {status}" for status, n in rows.items()))
     return Answer(asdict(checked), lines)
+
+
+def _share(text: str) -> tuple[str, float]:
+    name, found, number = text.rpartition("=")
+    try:
+        share = float(number)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise click.BadParameter(f"{text!r} is not a share such as 0.5, or NAME=0.5", param_hint="--most-missing")
+    return name if found else "*", share
 
 
 @batch.command()

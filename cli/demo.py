@@ -25,10 +25,11 @@ LAST_REPLAYED = 29  # of November 2019; the 30th is for judging the new model
 @click.option("--keep-up", is_flag=True, help="Leave the platform running at the end.")
 @click.option("--days", type=click.IntRange(1, 5), default=1, show_default=True, help="Days to replay and learn from.")
 @click.option("--fast", is_flag=True, help="Replay one day and skip the day that the new model serves.")
+@click.option("--force", is_flag=True, help="Deploy the trained model also when it is not shown to be as good.")
 @click.option(
     "--home", type=click.Path(path_type=Path, file_okay=False), default=DEFAULT_HOME, help="Folder of the platform."
 )
-def demo(keep_up: bool, days: int, fast: bool, home: Path) -> None:
+def demo(keep_up: bool, days: int, fast: bool, force: bool, home: Path) -> None:
     """Plays the loop on real click data: events, features, predictions, training, the next model.
 
     The platform in the folder starts from nothing: what it learnt before is deleted.
@@ -39,10 +40,10 @@ def demo(keep_up: bool, days: int, fast: bool, home: Path) -> None:
         f"[bold]Adfeast[/bold]: one turn of the loop. Details in {home / 'logs' / 'demo.log'}", highlight=False
     )
     with _log_to(home / "logs" / "demo.log"):
-        _play(console, home, days, fast, keep_up)
+        _play(console, home, days, fast, keep_up, force)
 
 
-def _play(console: Console, home: Path, days: int, fast: bool, keep_up: bool) -> None:
+def _play(console: Console, home: Path, days: int, fast: bool, keep_up: bool, force: bool) -> None:
     from demo.report.page import summarise, write_html
     from demo.run import Days
     from demo.story import tell
@@ -55,7 +56,7 @@ def _play(console: Console, home: Path, days: int, fast: bool, keep_up: bool) ->
     )
     signal.signal(signal.SIGTERM, _interrupt)  # `kill` cleans up as Ctrl-C does
     try:
-        report = tell(console, home, span, keep_up)
+        report = tell(console, home, span, keep_up, force)
     except KeyboardInterrupt as error:
         raise click.ClickException("interrupted; everything that ran was stopped") from error
     summarise(report, write_html(report, home / "report"), console)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import click
@@ -34,7 +35,21 @@ def bootstrap(prior: float, out: Path) -> Answer:
 @model.command()
 @click.option("--training-set", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the artifact.")
-@click.option("--model", "kind", default="dlrm", show_default=True, help="Which one to export: lr or dlrm.")
+@click.option(
+    "--model",
+    "kind",
+    type=click.Choice(["lr", "dlrm"]),
+    default="dlrm",
+    show_default=True,
+    help="Which one to export; both are trained and measured.",
+)
+@click.option("--service", help="Feature service whose inputs the model takes. [default: the one that is served]")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="YAML or JSON with any of the keys of training.model.config.TrainConfig, such as batch_size or max_epochs.",
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--feature", "features", multiple=True, help="Take only this input of the service (may be repeated).")
 @click.option("--drop", multiple=True, help="Leave this input out (may be repeated).")
@@ -46,35 +61,55 @@ def bootstrap(prior: float, out: Path) -> Answer:
     show_default=True,
     help="What becomes of rows in which an input was not logged yet.",
 )
+@click.option(
+    "--incumbent/--no-incumbent",
+    "compared",
+    default=True,
+    help="Compare with the model that serves; deploy refuses one that is not shown to be as good.",
+)
 @answers
 def train(
     training_set: Path,
     out: Path,
     kind: str,
+    service: str | None,
+    config_file: Path | None,
     seed: int,
     features: tuple[str, ...],
     drop: tuple[str, ...],
     hash_sizes: tuple[str, ...],
     not_logged: Literal["leave_out", "missing"],
+    compared: bool,
 ) -> Answer:
     """Train logistic regression and a DLRM on a training set, on any of what was logged, and export one."""
+    from registry.incumbent import fetch
     from training.model import train as training
+    from training.model.config import read_config
+    from training.model.incumbent import Incumbent
 
-    made = training.run(
-        load_settings(),
-        training_set,
-        out,
-        model=kind,
-        seed=seed,
-        features=features or None,
-        drop=drop,
-        hash_sizes=dict(map(_hash_size, hash_sizes)),
-        not_logged=not_logged,
-    )
+    settings, config = load_settings(), read_config(config_file) if config_file else None
+    with TemporaryDirectory() as folder:
+        serving = fetch(settings, Path(folder)) if compared else None
+        made = training.run(
+            settings,
+            training_set,
+            out,
+            model=kind,
+            config=config,
+            service=service,
+            seed=seed,
+            features=features or None,
+            drop=drop,
+            hash_sizes=dict(map(_hash_size, hash_sizes)),
+            not_logged=not_logged,
+            incumbent=Incumbent(serving, Path(folder)) if serving else None,
+        )
     lines = []
     for name, metrics in made.metrics["models"].items():
         values = (f"{metric} {_figure(m)}" for metric, m in metrics.items())
         lines.append(f"{name}{' (exported)' if name == kind else ''}: {', '.join(values)}")
+    if verdict := made.metrics["verdict"]:
+        lines.append(f"{kind} is {verdict['reason']}")
     data = {"artifact": str(made.path), "signature_hash": made.signature.hash, "metrics": made.metrics}
     return Answer(data, [*lines, str(made.path)])
 
@@ -106,12 +141,18 @@ def register(artifact: Path) -> Answer:
 @click.option("--version", type=int, required=True)
 @click.option("--flavour", default=DEFAULT_FLAVOUR, show_default=True, help="onnx, torchrec_fp32 or torchrec_int8.")
 @click.option("--wait", "wait_s", default=60.0, show_default=True, help="Seconds to wait for another deploy to end.")
+@click.option(
+    "--force",
+    default="",
+    metavar="REASON",
+    help="Deploy it although it is not shown to be as good; the journal says why.",
+)
 @answers
-def deploy(version: int, flavour: str, wait_s: float) -> Answer:
-    """Load a version into Triton and make it production."""
+def deploy(version: int, flavour: str, wait_s: float, force: str) -> Answer:
+    """Load a version into Triton and make it production, unless it was compared with what serves and did not pass."""
     from registry import deploy as deploying
 
-    name = deploying.deploy(load_settings(), version, flavour, wait_s=wait_s)
+    name = deploying.deploy(load_settings(), version, flavour, wait_s=wait_s, force=force)
     return Answer({"name": name, "version": version, "flavour": flavour}, [name])
 
 
@@ -145,7 +186,8 @@ def list_versions() -> Answer:
     lines = []
     for v in known:
         kind, service = v.tags.get("model", "?"), v.tags.get("feature_service", "?")
-        lines.append(f"{v.version}\t{kind}\t{service}\t{v.signature_hash[:12]}\t{' '.join(v.aliases)}")
+        verdict = v.tags.get("verdict", "not compared")
+        lines.append(f"{v.version}\t{kind}\t{service}\t{v.signature_hash[:12]}\t{verdict}\t{' '.join(v.aliases)}")
     return Answer({"versions": [asdict(v) for v in known], "production": serving}, lines)
 
 
@@ -156,8 +198,9 @@ def history() -> Answer:
     from registry import journal
 
     told = list(journal.promotions(load_settings()))
-    lines = [
-        "\t".join([to_datetime(p.at_ms).isoformat(), p.who, f"{p.before or '-'} -> {p.name}", p.signature_hash[:12]])
-        for p in told
-    ]
+    lines = []
+    for p in told:
+        forced = [f"forced: {p.forced}"] if p.forced else []
+        moved = f"{p.before or '-'} -> {p.name}"
+        lines.append("\t".join([to_datetime(p.at_ms).isoformat(), p.who, moved, p.signature_hash[:12], *forced]))
     return Answer({"promotions": [asdict(p) for p in told]}, lines)

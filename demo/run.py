@@ -42,6 +42,7 @@ class Run:
 
     Attributes:
         home: the platform's folder.
+        force: whether the trained model is deployed whatever the comparison says.
         counts: rows that the archive must hold by now, by topic.
         freshness_ms: milliseconds from acknowledged to readable, by stream view.
     """
@@ -53,6 +54,7 @@ class Run:
     report: Report
     stage: Stage
     clock: Clock = field(default_factory=SystemClock)
+    force: bool = False
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys((IMPRESSIONS, CLICKS, SNAPSHOTS), 0))
     replays: list[Replayed] = field(default_factory=list)
     freshness_ms: dict[str, list[float]] = field(default_factory=dict)
@@ -71,7 +73,7 @@ class Run:
             self.counts[topic] += n
 
 
-def begin(home: Path, days: Days, console: Console, keep_up: bool) -> Run:
+def begin(home: Path, days: Days, console: Console, keep_up: bool, force: bool = False) -> Run:
     """A fresh run in `home`; commands that its steps start read that home's settings.
 
     The speed of the replay goes to the platform's programs by the environment, so that it ends with `adfeast down`: the
@@ -80,7 +82,7 @@ def begin(home: Path, days: Days, console: Console, keep_up: bool) -> Run:
     home = home.resolve()
     os.environ |= {"ADFEAST_SETTINGS": str(home / "settings.yaml"), "ADFEAST_REPLAY_SPEED": str(REPLAY_SPEED)}
     report = Report(f"{datetime.now(UTC):%d %B %Y, %H:%M} UTC", _machine(), kept_running=keep_up)
-    return Run(home, Platform(home, settings=REPLAY), console, days, report, Stage(console, report))
+    return Run(home, Platform(home, settings=REPLAY), console, days, report, Stage(console, report), force=force)
 
 
 def midnight(day: date, plus_days: int = 0) -> datetime:

@@ -14,15 +14,22 @@ from demo.steps import ground as platform
 from infra.local.platform.platform import DEFAULT_HOME
 
 
-def tell(console: Console, home: Path = DEFAULT_HOME, days: Days | None = None, keep_up: bool = False) -> Report:
+def tell(
+    console: Console,
+    home: Path = DEFAULT_HOME,
+    days: Days | None = None,
+    keep_up: bool = False,
+    force: bool = False,
+) -> Report:
     """Plays the whole loop in `home`, whose platform forgets what it learnt before.
 
-    The platform is down afterwards, whatever happens, unless `keep_up` is set and every step went well.
+    The platform is down afterwards, whatever happens, unless `keep_up` is set and every step went well. With `force`
+    the trained model is deployed also when it is not shown to be as good as the one that serves.
 
     Raises:
         AdfeastError: a step failed; the message says what to do.
     """
-    run = begin(home, days or Days(), console, keep_up)
+    run = begin(home, days or Days(), console, keep_up, force)
     done = False
     try:
         with run.stage:

@@ -29,6 +29,7 @@ from registry.errors import DeployFailed, InputsNotMade
 from registry.repository import Repository
 from registry.triton import PROBE_TOLERANCE, PROBE_TOLERANCE_INT8, Probe, Triton
 from registry.unload import LEASE, WAIT_S, in_use, unload_others
+from registry.verdict import require_better
 
 log = logging.getLogger(__name__)
 JOB = "deployment"  # in the ledger
@@ -40,10 +41,13 @@ def deploy(
     flavour: str = DEFAULT_FLAVOUR,
     clock: Clock | None = None,
     wait_s: float = WAIT_S,
+    force: str = "",
 ) -> str:
     """Loads a version into Triton and makes it production; what served before stays loaded.
 
     Args:
+        force: why a version that is not shown to be as good as what serves is deployed all the same; the journal keeps
+            it.
         wait_s: how long to wait for another deploy to end.
 
     Returns:
@@ -51,6 +55,7 @@ def deploy(
 
     Raises:
         UnknownVersion: it is not registered.
+        NotBetter: it was compared with what served, is not shown to be as good, and is not forced.
         InputsNotMade: it takes features that are not made today.
         DeployFailed: Triton refused it, or it answered otherwise than the model it was exported from.
         RunInProgress: another deploy is at work.
@@ -60,7 +65,7 @@ def deploy(
     ledger, when, what = Ledger(settings, clock), to_datetime(0), f"{version}-{flavour}"
     with ledger.lease(LEASE, wait_s) as held, ledger.claim(JOB, REGISTERED_MODEL, what, when, when, again=True) as run:
         assert run is not None
-        deployment = _Deployment(settings, clock, held, Repository(settings.triton_repository))
+        deployment = _Deployment(settings, clock, held, Repository(settings.triton_repository), force)
         try:
             run.facts |= deployment.run(models.version(settings, version), flavour)
         except (DeployFailed, OSError):
@@ -72,13 +77,15 @@ def deploy(
 class _Deployment:
     """One deploy, by the holder of the lease."""
 
-    def __init__(self, settings: Settings, clock: Clock, held: Claim, repository: Repository) -> None:
+    def __init__(self, settings: Settings, clock: Clock, held: Claim, repository: Repository, force: str) -> None:
         self._settings, self._clock, self._held, self._repository = settings, clock, held, repository
+        self._force = force
         self._triton = Triton(settings.triton_http)
 
     def run(self, version: models.Version, flavour: str) -> dict[str, str]:
         name = triton_model(version.version, flavour)
         journal.settle(self._settings, self._clock.now_ms())
+        require_better(version, models.production(self._settings) or "", self._force)
         with self._repository.staging() as staging:
             new = self._fetch(version, flavour, staging)
             self._announce_and_serve(version, flavour, name, new)
@@ -145,7 +152,7 @@ class _Deployment:
             last = next(journal.newest_first(self._settings), None)
             return last.before if last else ""
         who, now = journal.user(), self._clock.now_ms()
-        told = journal.Promotion(now, who, version.version, flavour, name, serving, version.signature_hash)
+        told = journal.Promotion(now, who, version.version, flavour, name, serving, version.signature_hash, self._force)
         self._held.check()
         entry = journal.begin(self._settings, told)
         models.set_production(self._settings, name, self._held.check)

@@ -19,6 +19,22 @@ class DeployFailed(RegistryError):
     """A version could not be served; what served before still does."""
 
 
+class NotBetter(RegistryError):
+    """A version was compared with the one that served and is not shown to be as good.
+
+    Attributes:
+        version: its number.
+        reason: the figures.
+    """
+
+    def __init__(self, version: int, reason: str) -> None:
+        super().__init__(
+            f"version {version} is not deployed, it is {reason}. Train on more or later data, or deploy it all the "
+            "same with --force REASON, which the journal keeps"
+        )
+        self.version, self.reason = version, reason
+
+
 class InputsNotMade(RegistryError):
     """A version takes features that are not made today, or are made otherwise.
 

@@ -33,6 +33,7 @@ class Promotion:
         who: the operating system's user.
         name: in Triton; `version` and `flavour` together.
         before: Triton name of what served until then, empty for the first.
+        forced: why it was deployed without being shown to be as good, empty where it was not forced.
     """
 
     at_ms: int
@@ -42,6 +43,7 @@ class Promotion:
     name: str
     before: str
     signature_hash: str
+    forced: str = ""
 
 
 def user() -> str:
@@ -117,6 +119,7 @@ def _promotion(run: Any) -> Promotion:
         return Promotion(
             at_ms=int(run.info.start_time),
             version=int(tags["version"]),
+            forced=tags.get("forced", ""),
             **{key: tags[key] for key in ("who", "flavour", "name", "before", "signature_hash")},
         )
     except (KeyError, ValueError) as error:

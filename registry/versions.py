@@ -25,6 +25,7 @@ from adfeast.contract.model_names import (
 from adfeast.contract.signature import Signature
 from adfeast.ledger import Ledger
 from adfeast.settings import ROOT, Settings
+from registry import verdict
 from registry.errors import ArtifactError, UnknownVersion
 from registry.tracking import client, experiment
 
@@ -42,7 +43,7 @@ class Version:
 
     Attributes:
         aliases: names that point at it, for people; `production` is served.
-        tags: `signature_hash`, `feature_service`, `model` (its kind) among them.
+        tags: `signature_hash`, `feature_service`, `model` (its kind) among them; and those of `registry.verdict`.
     """
 
     version: int
@@ -105,7 +106,7 @@ def _log(settings: Settings, artifact: Path, digest: str, check: Callable[[], No
     signature, metrics, details = _readable(artifact)
     kind = metrics["model"]
     tags = {SIGNATURE_PARAMETER: signature.hash, "feature_service": signature.service, "model": kind}
-    tags[ARTIFACT_TAG] = digest
+    tags |= {ARTIFACT_TAG: digest} | verdict.tags(metrics.get("verdict"))
     mlflow = client(settings)
     _ensure_registered(mlflow)
     run = mlflow.create_run(experiment(mlflow, EXPERIMENT), run_name=f"{kind}-{artifact.name}")
@@ -118,8 +119,9 @@ def _log(settings: Settings, artifact: Path, digest: str, check: Callable[[], No
             "", details.get("config", {}) | {k: details[k] for k in ("seed", "prior") if k in details}
         ):
             mlflow.log_param(run_id, key, value)
-        for name, value in _flat("", metrics["models"] | {"parts": metrics["parts"]}):
-            if isinstance(value, int | float):
+        measured = metrics["models"] | {k: metrics.get(k) or {} for k in ("parts", "verdict")}
+        for name, value in _flat("", measured):
+            if isinstance(value, int | float) and not isinstance(value, bool):
                 mlflow.log_metric(run_id, name.removesuffix(".value"), value)
         mlflow.log_artifacts(run_id, str(artifact))
     except Exception:

@@ -2,12 +2,16 @@
 
 Feast's reader takes the first file's columns for the whole table, fails on a table without files, and needs a DuckDB
 extension from the network for S3; here Arrow opens the files and DuckDB computes the point-in-time join.
+
+A pull gives what was served. An impression is shown after its features were read, so a row counts for what came
+strictly after its event: the counter that an impression itself has raised is not among its features. And a row counts
+from when it was online, which for a batch view is hours after the moment its values hold for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import ibis
@@ -52,8 +56,9 @@ class LakeOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         full_feature_names: bool = False,
         filter_by_created_timestamp: bool = False,
     ) -> RetrievalJob:
-        """Point-in-time values of the rows of `entity_df`."""
+        """Values of the rows of `entity_df` as they were served then; `filter_by_created_timestamp` is implied."""
         columns: dict[str, dict[str, pa.DataType]] = {}
+        lifetimes = {view.batch_source.name: view.ttl for view in feature_views}
         for view in feature_views:
             fields = (*view.entity_columns, *view.features)
             columns[view.batch_source.name] = {f.name: from_feast_to_pyarrow_type(f.dtype) for f in fields}
@@ -65,9 +70,14 @@ class LakeOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
             registry=registry,
             project=project,
             full_feature_names=full_feature_names,
-            data_source_reader=lambda source, _: _read(config, source, columns[source.name]),
+            data_source_reader=lambda source, _: as_served(
+                _read(config, source, columns[source.name]),
+                source.timestamp_field,
+                source.created_timestamp_column,
+                lifetimes[source.name],
+            ),
             data_source_writer=_write_data_source,
-            filter_by_created_timestamp=filter_by_created_timestamp,
+            filter_by_created_timestamp=True,
         )
 
     @staticmethod
@@ -79,6 +89,28 @@ class LakeOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
     def pull_all_from_table_or_query(config: RepoConfig, data_source: DataSource, **kwargs: Any) -> RetrievalJob:
         """All rows in a time range."""
         return _pull(pull_all_from_table_or_query_ibis, config, data_source, **kwargs)
+
+
+def as_served(table: ibis.Table, event_time: str, created_time: str | None, lifetime: timedelta | None) -> ibis.Table:
+    """The rows of a view with the times from which they count.
+
+    A row whose publication came later than its lifetime, or is not known, was made afterwards, by a backfill or a
+    replay: nobody was served it, and it stands for one that would have been online in time.
+
+    Args:
+        created_time: the column that says when a row was published.
+        lifetime: how old a served row may be; None or 0 is any age.
+    """
+    event = table[event_time]
+    after = event + ibis.interval(microseconds=1)
+    if not created_time:
+        return table.mutate(**{event_time: after})
+    created = table[created_time]
+    in_time = created >= event
+    if lifetime:
+        in_time &= created <= event + ibis.literal(lifetime)
+    online = ibis.cases((in_time, created), else_=event)  # a null is not in time
+    return table.mutate(**{event_time: after, created_time: online})
 
 
 def _pull(

@@ -58,6 +58,9 @@ def summarise(report: Report, page: Path, console: Console) -> None:
     for m in report.models:
         shown = ", ".join(f"{k} {_interval(v)}" for k, v in m.metrics.items())
         table.add_row(m.name, f"{shown}; {_count(m.clicks)} clicks in {_count(m.rows)}")
+    if report.verdict:
+        table.add_row("trained model", report.verdict)
+        table.add_row("", report.outcome)
     for c in report.compared[:1]:
         ad, before, after = c.rows[0]
         table.add_row("same request", f"{ad}: {before:.4f} by {c.before_model}, {after:.4f} by {c.after_model}")

@@ -98,7 +98,12 @@ class StoredFeature:
 
 @dataclass
 class Report:
-    """Everything the report shows."""
+    """Everything the report shows.
+
+    Attributes:
+        verdict: what came of comparing the trained model with the one that serves.
+        outcome: whether the trained model was deployed, and what serves.
+    """
 
     started: str
     machine: str
@@ -112,6 +117,8 @@ class Report:
     models: list[ModelResult] = field(default_factory=list)
     calibration: dict[str, list[CalibrationBin]] = field(default_factory=dict)
     compared: list[Compared] = field(default_factory=list)
+    verdict: str = ""
+    outcome: str = ""
     where: dict[str, str] = field(default_factory=dict)
     kept_running: bool = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import grpc
 
@@ -21,11 +22,15 @@ from demo.traffic.open_bandit import Auction
 from demo.traffic.replay import request_of
 from registry import deploy
 from registry import versions as models
+from registry.errors import NotBetter
+from registry.incumbent import fetch
 from serving.proto import adfeast_pb2_grpc
 from training.data import label_join, validate
 from training.data.completeness import GRACE
 from training.model import bootstrap, train
+from training.model.incumbent import Incumbent
 
+FORCED = "the demo was started with --force"
 BEST = 5  # candidates shown of a compared request
 SWITCH_S = 30.0
 LABEL_WINDOW = timedelta(minutes=30)  # far beyond the 99th percentile of the click delays
@@ -44,8 +49,8 @@ def first_model(run: Run) -> None:
         run.platform.start("prediction_server")
 
 
-def learn(run: Run) -> Path:
-    """Label join, the check of the training set, both models; returns the artifact."""
+def learn(run: Run) -> train.Artifact:
+    """Label join, the check of the training set, both models and what serves; returns the artifact."""
     first, last = run.days.replayed
     what = "Joined impressions, snapshots and clicks after the label window, and checked the training set."
     with run.stage.step("Labels", what) as step:
@@ -54,22 +59,37 @@ def learn(run: Run) -> Path:
         checked = validate.run(run.settings, joined.path, run.clock)
         step.facts |= {what.replace("_", " "): n for what, n in joined.counts.items()}
         step.facts["expectations met"] = checked.expectations
-    what = "Trained logistic regression and a TorchRec DLRM on what was served; nothing is recomputed."
-    with run.stage.step("Training", what) as step:
-        artifact = train.run(run.settings, joined.path, run.home / "artifacts" / "trained")
+    what = (
+        "Trained logistic regression and a TorchRec DLRM on what was served, and compared with the model that serves."
+    )
+    with run.stage.step("Training", what) as step, TemporaryDirectory() as folder:
+        serving = fetch(run.settings, Path(folder))
+        incumbent = Incumbent(serving, Path(folder)) if serving else None
+        artifact = train.run(run.settings, joined.path, run.home / "artifacts" / "trained", incumbent=incumbent)
+        if verdict := artifact.metrics["verdict"]:
+            run.report.verdict = verdict["reason"]
         for part, n in artifact.metrics["parts"].items():
             step.facts[f"{part}".replace("_", " ")] = f"{n['rows']} rows, {n['clicks']} clicks"
-    return artifact.path
+    return artifact
 
 
-def second_model(run: Run, artifact: Path) -> None:
-    """Registers and deploys; the same requests are answered before and after by the same server process."""
-    what = "Registered the trained model, loaded it into Triton, moved the alias; the running server followed."
+def second_model(run: Run, artifact: train.Artifact) -> None:
+    """Registers, and deploys what is shown to be as good as what serves, or anything when the run is told to.
+
+    The same requests are answered before and after by the same server process.
+    """
+    what = "Registered the trained model; deployed it if it was shown to be as good as the one that serves."
     with run.stage.step("Deployment", what) as step:
+        version = models.register(run.settings, artifact.path)
         last = run.days.replayed[1]
         samples = list({a.ad_ids: a for a in run.data.of_days(last, last)}.values())  # the last of each campaign
         before = _ask(run, samples)
-        name = _ship(run, artifact)
+        try:
+            name = deploy.deploy(run.settings, version, force=FORCED if run.force else "")
+        except NotBetter:
+            run.report.outcome = f"registered as version {version} and not deployed: {before[0][0]} goes on serving"
+            step.facts["outcome"] = run.report.outcome
+            return
 
         def waiting() -> str | None:
             answering = _ask(run, samples[:1])[0][0]
@@ -81,10 +101,13 @@ def second_model(run: Run, artifact: Path) -> None:
             rows = [(a.ad_ids[n], was[n], now[n]) for n in best]
             user = a.impression[run.definitions.entities[USER]]
             run.report.compared.append(Compared(user, len(a.ad_ids), old, new, rows))
-        step.facts["model"] = name
+        verdict = artifact.metrics["verdict"]
+        how = "deployed" if verdict is None or verdict["passes"] else "deployed by force, as the journal says"
+        run.report.outcome = f"{how}: {name} serves"
+        step.facts["outcome"] = run.report.outcome
 
 
-def evaluate(run: Run, artifact: Path) -> None:
+def evaluate(run: Run, artifact: train.Artifact) -> None:
     """Everything that was served against the clicks that came; fills the report's figures."""
     with run.stage.step("Evaluation", "Compared the served scores with the clicks that came, with intervals."):
         report, served = run.report, [s for r in run.replays for s in r.served]
@@ -97,7 +120,7 @@ def evaluate(run: Run, artifact: Path) -> None:
             if name != triton_model(1):  # it says the same of everybody
                 report.calibration[f"{name}, {note}"] = bins
             report.predict_ms[name] = Percentiles.of([s.latency_ms for s in mine])
-        report.models += judge.judge_held_out(artifact, NOTES)
+        report.models += judge.judge_held_out(artifact.path, NOTES)
         report.freshness_ms = {view: Percentiles.of(ms) for view, ms in sorted(run.freshness_ms.items())}
         report.counts = {
             **run.counts,

@@ -72,7 +72,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     # The story begins with an empty settings file; the environment outlives it and reaches the prediction server.
     os.environ |= {"ADFEAST_FEATURE_REPO": str(repo), "ADFEAST_SNAPSHOT_BEFORE_ANSWER": "true"}
     try:
-        story.tell(Console(quiet=True), home, DAYS, keep_up=True)
+        story.tell(Console(quiet=True), home, DAYS, keep_up=True, force=True)  # of a day nothing can be shown
         settings = load_settings()
         definitions = load_definitions(settings)
         data = read(fetch(home / "data"), definitions)

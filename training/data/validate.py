@@ -2,7 +2,7 @@
 
 The contract knows every column, its type and its width, so a feature that is added is checked without an edit here.
 The statuses say which values may be missing: a number may be null only where its status says why, and a feature that
-was logged but present in no row has lost its source.
+was logged but present in no row, or in fewer than was declared, has lost its source.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 import pyarrow as pa
@@ -22,14 +23,14 @@ from adfeast.feast_ext.registry import load_definitions
 from adfeast.lake import filesystem, parquet_files
 from adfeast.ledger import Ledger
 from adfeast.settings import Settings
-from training.data.columns import contract_of, interval_of, training_schema
+from training.data.columns import column_names, contract_of, interval_of, training_schema
 from training.data.expectations import evaluate
-from training.data.training_set_suite import frame, statuses, suite
+from training.data.training_set_suite import OTHERS, frame, statuses, suite
 from training.errors import UnusableContract, ValidationFailed
 
 log = logging.getLogger(__name__)
 JOB = "validation"
-RULE = 3  # of checking; raise it when the same rows would be judged otherwise
+RULE = 4  # of checking; raise it when the same rows would be judged otherwise
 CLICK_RATE = (0.0, 0.5)  # a set outside is broken, whatever the campaign
 
 
@@ -42,13 +43,20 @@ class Checked:
     statuses: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
-def run(settings: Settings, path: str, clock: Clock, click_rate: tuple[float, float] = CLICK_RATE) -> Checked:
+def run(
+    settings: Settings,
+    path: str,
+    clock: Clock,
+    click_rate: tuple[float, float] = CLICK_RATE,
+    most_missing: Mapping[str, float] | None = None,
+) -> Checked:
     """Checks a training set; files that have passed already are not read again.
 
     Args:
         path: its folder.
         click_rate: smallest and largest share of positive labels; a set without a positive or without a negative label
             cannot be learnt from and fails in any case.
+        most_missing: largest share of rows in which a feature's value may be unknown; see `training_set_suite.suite`.
 
     Raises:
         ValidationFailed: names every expectation that is not met, with examples.
@@ -60,11 +68,12 @@ def run(settings: Settings, path: str, clock: Clock, click_rate: tuple[float, fl
         raise ValidationFailed(path, ["expect_table_row_count_to_be_between: there is no Parquet file"])
     dataset = pads.dataset(files, filesystem=fs, format="parquet")
     start, end = map(to_datetime, interval_of(dataset.schema))
-    subject, digest = path.rstrip("/")[-200:], _digest(fs, files, click_rate)
+    limits = dict(most_missing or {})
+    subject, digest = path.rstrip("/")[-200:], _digest(fs, files, click_rate, limits)
     ledger = Ledger(settings, clock)
     with ledger.claim(JOB, subject, digest, start, end) as claim:
         if claim is not None:
-            checked = _check(settings, path, dataset, click_rate)
+            checked = _check(settings, path, dataset, click_rate, limits)
             claim.rows = checked.rows
             claim.facts |= asdict(checked)
             return checked
@@ -73,13 +82,19 @@ def run(settings: Settings, path: str, clock: Clock, click_rate: tuple[float, fl
     return Checked(**passed.facts)
 
 
-def _digest(fs: pafs.FileSystem, files: list[str], click_rate: tuple[float, float]) -> str:
+def _digest(fs: pafs.FileSystem, files: list[str], click_rate: tuple[float, float], limits: Mapping[str, float]) -> str:
     """Of the files as they stand and of how they are judged."""
     stands = [(f.path, f.size, f.mtime_ns) for f in fs.get_file_info(files)]
-    return hashlib.sha256(json.dumps([RULE, click_rate, stands]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([RULE, click_rate, sorted(limits.items()), stands]).encode()).hexdigest()
 
 
-def _check(settings: Settings, path: str, dataset: pads.Dataset, click_rate: tuple[float, float]) -> Checked:
+def _check(
+    settings: Settings,
+    path: str,
+    dataset: pads.Dataset,
+    click_rate: tuple[float, float],
+    limits: Mapping[str, float],
+) -> Checked:
     keys = load_definitions(settings).entities
     try:
         contract = contract_of(dataset.schema)
@@ -88,8 +103,10 @@ def _check(settings: Settings, path: str, dataset: pads.Dataset, click_rate: tup
         raise ValidationFailed(path, [str(error)]) from error
     if problems := _compare(dataset.schema, wanted):
         raise ValidationFailed(path, problems)
+    if unknown := sorted(set(limits) - {*column_names(contract).values(), OTHERS}):
+        raise ValidationFailed(path, [f"expect_column_to_exist({name})" for name in unknown])
     table = dataset.to_table()
-    failed, count = evaluate("training_set", frame(table, contract), suite(table, contract, click_rate))
+    failed, count = evaluate("training_set", frame(table, contract), suite(table, contract, click_rate, limits))
     if failed:
         raise ValidationFailed(path, failed)
     log.info("training set %s: %d rows meet %d expectations", path, table.num_rows, count)

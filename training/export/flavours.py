@@ -3,7 +3,8 @@
     artifact/
       model_repository/<flavour>/config.pbtxt, 1/model.py, 1/signature.json, 1/model.onnx or 1/model.pt
       signature.json     Signature.to_json(); its hash is the model's
-      metrics.json       kind of the model shipped, and per kind the metrics of `training.model.evaluate`
+      metrics.json       kind of the model shipped, per kind the metrics of `training.model.evaluate`, and the verdict
+                         of `training.model.incumbent`
       evaluation.json    for a report: reliability curves, splits, calibration, configuration, seeds
       export.json        per flavour: bytes, and the largest `logit_change` against the eager module over `rows`
       probe.npz          a few rows with the probability the eager module gives them, to prove a deployed model
@@ -163,6 +164,8 @@ def random_rows(signature: Signature, count: int, seed: int) -> Tensors:
     lists[: count // 20] = -1
     dense, embeddings = numbers(signature.width("dense")), numbers(signature.width("embedding"))
     embeddings[: count // 20] = 0
+    defaults = np.array([i.default for i in signature.role("dense")], np.float32)
+    dense = np.where(random.random(dense.shape) < 0.1, defaults, dense)
     return Tensors(dense=dense, ids=ids(signature.width("sparse")), lists=lists, embeddings=embeddings)
 
 
@@ -192,7 +195,8 @@ def _onnx(model: Served, signature: Signature, path: Path) -> None:
     onnx.save(graph, str(path))
 
 
-def _run_onnx(path: Path, rows: Tensors) -> NDArray[np.float64]:
+def run_onnx(path: Path, rows: Tensors) -> NDArray[np.float64]:
+    """The probabilities [B] that an exported graph gives."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -225,7 +229,7 @@ def _run_torch(path: Path, rows: Tensors) -> NDArray[np.float64]:
 _Make = Callable[[Served, Signature, Path], None]
 _Run = Callable[[Path, Tensors], NDArray[np.float64]]
 FLAVOURS: dict[str, tuple[str, _Make, _Run]] = {
-    "onnx": ("model.onnx", _onnx, _run_onnx),
+    "onnx": ("model.onnx", _onnx, run_onnx),
     "torchrec_fp32": ("model.pt", _torchrec, _run_torch),
     "torchrec_int8": ("model.pt", _torchrec_int8, _run_torch),
 }

@@ -9,6 +9,7 @@ column is copied once into a preallocated tensor, which is an order of magnitude
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,8 +38,9 @@ class Part(IntEnum):
     """Parts of a training set in the order of their time."""
 
     TRAIN = 0
-    CALIBRATION = 1
-    HELD_OUT = 2
+    STOPPING = 1
+    CALIBRATION = 2
+    HELD_OUT = 3
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,15 @@ class TrainingSet:
     Args:
         path: a folder; files that start with `.` or `_` are not finished.
         signature: the model's inputs.
-        fractions: of all rows, by time, for training, calibration and held-out; they sum to 1. A request stays whole.
+        fractions: of all rows, by time, for training, for stopping it and calibrating (a half each), and held-out; they
+            sum to 1. A request stays whole.
         not_logged: what becomes of a row whose snapshot was made before an input was logged: left out, or the input
             counts as missing there.
 
     Attributes:
         not_logged: rows in which an input was not logged, by its name; inputs that always were are not named.
         left_out: rows left out for it.
+        boundaries: where each part but the first begins, in microseconds since 1970.
 
     Raises:
         TrainingSetError: no files or no rows, files of different contracts, or an input that the set does not hold.
@@ -109,8 +113,10 @@ class TrainingSet:
                 "drop these inputs, join labels over a later time, or give them as missing"
             )
         self.part = np.full(len(lacking), _LEFT_OUT, np.uint8)
-        times = _microseconds(whole[EVENT_TIME])[kept]
-        self.boundaries, self.part[kept] = _split(times, self._request[kept], fractions)
+        self._times = _microseconds(whole[EVENT_TIME])
+        self._begun = _begun(self._times[kept], self._request[kept])  # of the rows that are kept
+        self._calibrating = fractions[1] / 2
+        self.boundaries, self.part[kept] = _split(self._begun, fractions)
 
     def _count_not_logged(self, whole: pa.Table) -> tuple[dict[str, int], NDArray[np.bool_]]:
         """Rows by input, and which rows lack one."""
@@ -128,6 +134,33 @@ class TrainingSet:
         """Rows and clicks of a part."""
         chosen = self.part == part
         return int(chosen.sum()), int(self.label[chosen].sum())
+
+    def times(self, part: Part) -> NDArray[np.int64]:
+        """Microseconds since 1970 of the rows of a part, as `read` orders them."""
+        return self._times[self.part == part]
+
+    @property
+    def newest_us(self) -> int:
+        """Microseconds since 1970 of the newest row of any part."""
+        return int(self._times[self.part != _LEFT_OUT].max())
+
+    def whole(self) -> TrainingSet:
+        """The same rows, the newest (as many as calibrated before) for calibration and all others for training."""
+        other = copy.copy(self)
+        ordered = np.sort(self._begun)
+        count = round(len(ordered) * self._calibrating)
+        begin = int(ordered[-count]) if count else int(ordered[-1]) + 1
+        other.part = self.part.copy()
+        kept = self.part != _LEFT_OUT
+        other.part[kept] = np.where(self._begun >= begin, Part.CALIBRATION, Part.TRAIN)
+        other.boundaries = (begin, begin, int(ordered[-1]) + 1)
+        return other
+
+    def taken_by(self, signature: Signature) -> TrainingSet:
+        """The same rows in the same parts as another model takes them; what was not logged is missing to it."""
+        other = TrainingSet(self.path, signature, not_logged="missing")
+        other.boundaries, other.part = self.boundaries, self.part
+        return other
 
     def read(self, part: Part) -> Batch:
         """A whole part in the order of the files."""
@@ -197,15 +230,20 @@ def _microseconds(column: pa.ChunkedArray) -> NDArray[np.int64]:
     raise TrainingSetError(f"column {EVENT_TIME!r} must be a timestamp, is {column.type}")
 
 
-def _split(
-    times: NDArray[np.int64], request: NDArray[np.int64], fractions: tuple[float, float, float]
-) -> tuple[tuple[int, int], NDArray[np.uint8]]:
-    """Boundaries in microseconds since 1970 and the part of each row, by the first time of its request."""
-    if abs(sum(fractions) - 1) > 1e-9 or min(fractions) < 0:
-        raise TrainingSetError(f"fractions must be 3 shares that sum to 1, got {fractions}")
+def _begun(times: NDArray[np.int64], request: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The first time of each row's request."""
     first = np.full(request.max() + 1, np.iinfo(np.int64).max)
     np.minimum.at(first, request, times)
-    start = first[request]
-    ordered = np.sort(start)
-    ends = [ordered[min(round(len(ordered) * share), len(ordered) - 1)] for share in np.cumsum(fractions)[:2]]
-    return (int(ends[0]), int(ends[1])), np.searchsorted(np.asarray(ends), start, side="right").astype(np.uint8)
+    return first[request]
+
+
+def _split(
+    begun: NDArray[np.int64], fractions: tuple[float, float, float]
+) -> tuple[tuple[int, int, int], NDArray[np.uint8]]:
+    """Boundaries in microseconds since 1970 and the part of each row, by the time its request began."""
+    if abs(sum(fractions) - 1) > 1e-9 or min(fractions) < 0:
+        raise TrainingSetError(f"fractions must be 3 shares that sum to 1, got {fractions}")
+    ordered, half = np.sort(begun), fractions[1] / 2
+    shares = np.cumsum([fractions[0], half, half])
+    ends = [int(ordered[min(round(len(ordered) * share), len(ordered) - 1)]) for share in shares]
+    return (ends[0], ends[1], ends[2]), np.searchsorted(np.asarray(ends), begun, side="right").astype(np.uint8)

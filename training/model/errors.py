@@ -15,6 +15,10 @@ class InputError(ModelError):
     """A model is asked to take what the service, or the training set, does not have."""
 
 
+class ConfigError(ModelError):
+    """A training configuration holds an unknown key or a bad value."""
+
+
 class NoClicks(ModelError):
     """A part of the training set has no click, so nothing can be learned or measured from it."""
 

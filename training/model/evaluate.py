@@ -1,7 +1,8 @@
 """How good a click model is, with intervals: ranking (AUC), log loss, normalized entropy and calibration (PCOC, ECE).
 
 Intervals are percentiles of a Poisson bootstrap (Chamandy et al., Estimating Uncertainty for Massive Data Streams,
-2012) that draws requests, because the candidates of one request are not independent.
+2012) that draws requests, because the candidates of one request are not independent; that of ECE is made otherwise, see
+`training.model.calibration_error`.
 A value that is not defined on the data (an AUC without a click, say) is None and its reason stands in `undefined`.
 """
 
@@ -13,10 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.model.calibration_error import covariance, estimate
 from training.model.errors import TrainingSetError
 
 Floats = NDArray[np.float64]
-NAMES = ("auc", "log_loss", "normalized_entropy", "pcoc", "ece")
+_BOOTSTRAPPED = ("auc", "log_loss", "normalized_entropy", "pcoc")
+NAMES = (*_BOOTSTRAPPED, "ece")
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Evaluation:
     Attributes:
         metrics: by name: `auc` (0.5 is chance), `log_loss` (nats), `normalized_entropy` (log loss by that of the mean
             click rate; below 1 is better than knowing only the rate), `pcoc` (predicted clicks by clicks; 1 is
-            calibrated), `ece` (mean |predicted - observed| over bins of equal mass).
+            calibrated), `ece` (mean |predicted - observed| over bins of equal mass, without what chance adds to it).
         reliability: one entry a bin: `predicted` and `observed` rate, `rows`, `clicks`.
         undefined: metric to why it has no value or interval.
     """
@@ -77,7 +80,7 @@ def evaluate(
     random = np.random.default_rng(seed)
     draws = np.array([measure(w * random.poisson(1.0, codes.max() + 1)[codes]) for _ in range(replicates)])
     metrics, undefined = {}, {}
-    for n, name in enumerate(NAMES):
+    for n, name in enumerate(_BOOTSTRAPPED):
         defined = draws[~np.isnan(draws[:, n]), n]
         low, high = (
             np.percentile(defined, (2.5, 97.5)) if len(defined) and not np.isnan(values[n]) else (np.nan, np.nan)
@@ -87,7 +90,14 @@ def evaluate(
             undefined[name] = f"{int(y.sum())} clicks in {len(y)} rows: it needs both outcomes"
         elif len(defined) < replicates:
             undefined[name] = f"{replicates - len(defined)} of {replicates} bootstrap draws held one outcome only"
+    metrics["ece"] = measure.calibration_error(w, codes, seed)
     return Evaluation(len(y), int(codes.max()) + 1, int(y.sum()), metrics, measure.reliability(w), undefined)
+
+
+def row_losses(y: Floats, p: Floats) -> Floats:
+    """Log loss in nats of each row [N], of probabilities."""
+    safe = np.clip(p, 1e-12, 1 - 1e-12)
+    return -(y * np.log(safe) + (1 - y) * np.log1p(-safe))  # type: ignore[no-any-return]
 
 
 def log_loss(label: NDArray[Any], logit: NDArray[Any], weight: NDArray[Any]) -> float:
@@ -102,29 +112,31 @@ class _Measure:
     def __init__(self, y: Floats, p: Floats, bins: int) -> None:
         self.y, self.p = y, p
         _, self.rank = np.unique(p, return_inverse=True)
-        safe = np.clip(p, 1e-12, 1 - 1e-12)
-        self.loss = -(y * np.log(safe) + (1 - y) * np.log1p(-safe))
+        self.loss = row_losses(y, p)
         edges = np.unique(np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1]))
         self.bin = np.searchsorted(edges, p, side="left")  # equal predictions share a bin: ties must not make one up
         self.bins = len(edges) + 1
 
     def __call__(self, w: Floats) -> tuple[float, ...]:
-        """The metrics in the order of NAMES; NaN where one is not defined."""
+        """The bootstrapped metrics in their order; NaN where one is not defined."""
         total, clicks, predicted = w.sum(), float(w @ self.y), float(w @ self.p)
         log_loss = float(w @ self.loss) / total if total else np.nan
         if not 0 < clicks < total:
-            return np.nan, log_loss, np.nan, predicted / clicks if clicks else np.nan, self._ece(w, total)
+            return np.nan, log_loss, np.nan, predicted / clicks if clicks else np.nan
         positive = np.bincount(self.rank, w * self.y)
         negative = np.bincount(self.rank, w * (1 - self.y))
         below = np.cumsum(negative) - negative / 2
         auc = float(positive @ below) / (clicks * (total - clicks))
         rate = clicks / total
         entropy = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
-        return auc, log_loss, log_loss / entropy, predicted / clicks, self._ece(w, total)
+        return auc, log_loss, log_loss / entropy, predicted / clicks
 
-    def _ece(self, w: Floats, total: float) -> float:
-        gap = np.bincount(self.bin, w * (self.p - self.y), self.bins)
-        return float(np.abs(gap).sum() / total) if total else np.nan
+    def calibration_error(self, w: Floats, request: NDArray[np.int64], seed: int) -> Metric:
+        """The expected calibration error of rows of the requests [N], counted from 0."""
+        off = w * (self.p - self.y) / w.sum()
+        gap = np.bincount(self.bin, off, self.bins)
+        predicted = np.bincount(self.bin, w * self.p / w.sum(), self.bins)
+        return Metric(*estimate(gap, predicted, covariance(off, request, self.bin, self.bins), seed))
 
     def reliability(self, w: Floats) -> list[dict[str, float]]:
         mass, clicks = np.bincount(self.bin, w, self.bins), np.bincount(self.bin, w * self.y, self.bins)

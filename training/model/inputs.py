@@ -10,6 +10,7 @@ from adfeast.contract.signature import Contract, Signature
 from training.data.columns import column_names
 from training.model.dataset import NotLoggedRows
 from training.model.errors import InputError
+from training.model.prep import MISSING_NUMBER
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,15 @@ def choose(
     return Signature(
         service.service, tuple(replace(known[n], hash_size=sizes.get(n, known[n].hash_size)) for n in taken)
     )
+
+
+def tell_missing(signature: Signature) -> Signature:
+    """The same inputs, of which a model is told where a number is missing, too old or stale.
+
+    A default of the definitions (0 clicks, say) cannot be told from a value that really is so.
+    """
+    inputs = (replace(i, default=MISSING_NUMBER) if i.role == "dense" else i for i in signature.inputs)
+    return Signature(signature.service, tuple(inputs))
 
 
 def hold(

@@ -65,7 +65,7 @@ def fit(
     Args:
         passes: the batches of pass 0, 1, ... in their order.
         later_loss: loss of a module (raw inputs to logits) on rows later than those trained on; None: there is nothing
-            to stop by, so one pass is taken.
+            to stop by, so all passes are taken and the last is kept.
 
     Returns:
         `kept`, the number (from 1) of the pass whose state was kept, and `epochs`: of each pass its `epoch`, `batches`,
@@ -81,7 +81,7 @@ def fit(
         tables = set(_tables(model))
         dense = [p for name, p in model.named_parameters() if name not in tables]
         optimizer = torch.optim.AdamW(dense, lr=dense_lr, weight_decay=weight_decay)
-        for epoch in range(1, (stopping.epochs if later_loss else 1) + 1):
+        for epoch in range(1, stopping.epochs + 1):
             steps, rows, loss = _pass(model, optimizer, passes(epoch - 1), epoch)
             model.eval()
             later = later_loss(model) if later_loss else None
@@ -94,7 +94,7 @@ def fit(
                 _require_finite(sum(float(value.double().sum()) for value in state.values()), epoch, steps)
                 core.load_state_dict({name: value.detach().clone() for name, value in state.items()})
             taken += steps
-            if epoch - kept >= stopping.patience or taken >= stopping.steps:
+            if later is not None and (epoch - kept >= stopping.patience or taken >= stopping.steps):
                 break
     core.eval()
     return {"kept": kept, "epochs": epochs}

@@ -36,6 +36,8 @@ def report() -> Report:
         models=[result],
         calibration={"m-2": bins},
         compared=[Compared("u-1", 2, "m-1", "m-2", [("ad-1", 0.004, 0.005)])],
+        verdict="worse than m-1: by 0.01",
+        outcome="registered as version 2 and not deployed: m-1 goes on serving",
         where={"UI": "http://127.0.0.1:1"},
     )
 

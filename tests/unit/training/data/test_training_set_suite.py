@@ -53,8 +53,8 @@ def change(table: pa.Table, name: str, **values: Any) -> pa.Table:
     return table.set_column(at, table.schema.field(at), pa.array(column, table.schema.field(at).type))
 
 
-def judged(table: pa.Table) -> tuple[list[str], int]:
-    return evaluate("set", frame(table, CONTRACT), suite(table, CONTRACT, (0.0, 0.5)))
+def judged(table: pa.Table, most_missing: dict[str, float] | None = None) -> tuple[list[str], int]:
+    return evaluate("set", frame(table, CONTRACT), suite(table, CONTRACT, (0.0, 0.5), most_missing))
 
 
 def failed(table: pa.Table) -> list[str]:
@@ -72,6 +72,26 @@ def test_the_rows_of_a_feature_are_counted_by_the_names_of_their_statuses() -> N
     assert counted["age"] == {"not logged": 1, "present": ROWS - 4, "missing": 1, "too old": 1, "stale": 1}
     assert counted["campaign"] == {"present": ROWS}
     assert counted[OLDER] == {"not logged": ROWS}
+
+
+def test_a_feature_unknown_in_a_larger_share_of_the_rows_that_logged_it_than_declared_is_refused() -> None:
+    table = sound()  # age: not logged in one row, unknown in 3 of the other 39
+    assert judged(table, {"age": 0.08, "*": 0})[0] == []
+    found, _ = judged(table, {"age": 0.07})
+    assert len(found) == 1
+    assert "mean_to_be_between(present(age))" in found[0]
+    other, _ = judged(change(table, "campaign__status", _3=4), {"age": 1, "*": 0.02})
+    assert len(other) == 1
+    assert "mean_to_be_between(present(campaign))" in other[0]
+
+
+def test_a_set_in_which_no_feature_is_known_in_any_row_is_refused() -> None:
+    table = sound()
+    for name in column_names(CONTRACT).values():
+        table = change(table, status_column(name), all=NOT_LOGGED)
+        if pa.types.is_floating(table[name].type):
+            table = change(table, name, **{f"_{row}": None for row in range(ROWS)})
+    assert any("present(any feature)" in text for text in failed(table))
 
 
 # Together in one set where they do not touch each other: a run of Great Expectations takes seconds.

@@ -42,15 +42,19 @@ def test_columns_stand_in_the_order_of_the_signature(training_set: Path, signatu
 
 def test_parts_follow_each_other_in_time_and_keep_requests_whole(training_set: Path, signature: Signature) -> None:
     data = TrainingSet(training_set, signature, (0.5, 0.3, 0.2))
-    assert [data.count(p)[0] for p in Part] == [3000, 1800, 1200]
+    assert [data.count(p)[0] for p in Part] == [3000, 900, 900, 1200]
     requests = [set(data.read(p).request.tolist()) for p in Part]
-    assert not requests[0] & requests[1]
-    assert not requests[1] & requests[2]
+    assert sum(map(len, requests)) == len(set.union(*requests)) == 600
     times = np.concatenate(
         [pq.read_table(f)["event_timestamp"].to_numpy() for f in sorted(training_set.glob("part-*"))]
     )
-    assert times[data.part == Part.TRAIN].max() < times[data.part == Part.CALIBRATION].min()
-    assert times[data.part == Part.CALIBRATION].max() < times[data.part == Part.HELD_OUT].min()
+    for earlier, later in zip(Part, list(Part)[1:], strict=False):
+        assert times[data.part == earlier].max() < times[data.part == later].min()
+    whole = data.whole()
+    assert [whole.count(p)[0] for p in Part] == [5100, 0, 900, 0]
+    assert times[whole.part == Part.TRAIN].max() < times[whole.part == Part.CALIBRATION].min()
+    assert data.newest_us == whole.newest_us == times.max().astype(np.int64) // 1000
+    assert [TrainingSet(training_set, signature, (0.8, 0.0, 0.2)).whole().count(p)[0] for p in Part] == [6000, 0, 0, 0]
 
 
 def test_a_shuffled_pass_sees_each_row_once_and_repeats_for_a_seed(training_set: Path, signature: Signature) -> None:
@@ -141,7 +145,7 @@ def test_rows_from_before_a_feature_was_logged_are_counted_and_left_out(
     set_status(folder, "s2", slice(0, 500), Status.NOT_FOUND)  # missing, but logged as such
     data = TrainingSet(folder, signature)
     assert (data.not_logged, data.left_out) == ({"d1": 100, "s1": 70}, 150)
-    assert [data.count(p)[0] for p in Part] == [510, 170, 170]
+    assert [data.count(p)[0] for p in Part] == [510, 80, 90, 170]
     assert min(data.read(Part.TRAIN).request) == 15
     assert sum(len(b.label) for b in data.batches(Part.TRAIN, 64, seed=1)) == 510
     without = TrainingSet(folder, Signature("s", tuple(i for i in signature.inputs if i.name not in ("d1", "s1"))))

@@ -12,13 +12,14 @@ from adfeast.contract.signature import Signature
 from adfeast.contract.snapshots import Tensors
 from training.export.flavours import random_rows
 from training.model import lbfgs
-from training.model.core import Served, predict, to_torch
+from training.model.core import Core, Served, predict, to_torch
 from training.model.dataset import Part, TrainingSet
 from training.model.errors import ModelError
 from training.model.head import Head
+from training.model.inputs import tell_missing
 from training.model.kinds.dlrm import dlrm
 from training.model.kinds.logistic import logistic, penalty
-from training.model.prep import LIMIT, LOG_LIMIT, PRIME, Prep, mix
+from training.model.prep import LIMIT, LOG_LIMIT, MISSING_NUMBER, PRIME, Prep, mix
 
 SIZES = {"dim": 8, "dense_layers": (16,), "over_layers": (16,), "projection": 4}
 
@@ -63,7 +64,7 @@ def test_dense_values_are_logged_standardised_and_clamped(generate: Callable[...
     fitted = Prep(signature)
     fitted.fit([rows])
     arguments = list(to_torch(rows))
-    numbers = fitted(*arguments)[0].numpy()
+    numbers = fitted(*arguments)[0].numpy()[:, :4]
     np.testing.assert_allclose(numbers.mean(0), 0, atol=1e-5)
     np.testing.assert_allclose(numbers.std(0), 1, atol=1e-4)
     assert {i.transform for i in signature.role("dense")} == {"log1p", "none"}
@@ -71,7 +72,7 @@ def test_dense_values_are_logged_standardised_and_clamped(generate: Callable[...
         raw = np.log1p(rows.dense[:, n]) if i.transform == "log1p" else rows.dense[:, n]
         np.testing.assert_allclose(numbers[:, n], (raw - raw.mean()) / raw.std(), atol=1e-4)
     arguments[0] = torch.full((1000, 4), 3e38)
-    assert fitted(*arguments)[0].max(0).values.tolist() == [
+    assert fitted(*arguments)[0].max(0).values[:4].tolist() == [
         LOG_LIMIT if i.transform == "log1p" else LIMIT for i in signature.role("dense")
     ]
 
@@ -90,6 +91,49 @@ def test_rare_counts_keep_their_order_of_magnitude(generate: Callable[..., Signa
     assert (np.diff(log) > 0.1).all()
     assert log.max() < 4
     assert (np.diff(plain) > 0.001).all()
+
+
+def test_what_is_missing_is_told_and_says_nothing_of_the_values_that_are_known(
+    generate: Callable[..., Signature],
+) -> None:
+    plain = generate(dense=2, sparse=0, lists=2, embeddings=2)
+    rows = tensors(plain, 400)
+    rows = replace(rows, dense=np.random.default_rng(0).poisson(20, rows.dense.shape).astype(np.float32))
+    rows.embeddings[:] = np.where(np.abs(rows.embeddings) < 1e3, rows.embeddings, 1.0)
+    rows.embeddings[5], rows.lists[6] = 0, MISSING_ID
+    told = tell_missing(plain)
+    blank = replace(rows, dense=np.concatenate([rows.dense, np.full_like(rows.dense, MISSING_NUMBER)]))
+    twice = [np.concatenate([a, a]) for a in (rows.ids, rows.lists, rows.embeddings)]
+    blank = Tensors(blank.dense, *twice)
+    before, after = Prep(plain), Prep(told)
+    before.fit([rows])
+    after.fit([blank])
+    assert after.dense_inputs == before.dense_inputs + 2 == 2 + 2 + 4
+    torch.testing.assert_close(after.mean, before.mean)
+    torch.testing.assert_close(after.inverse_scale, before.inverse_scale)
+    numbers = after(*to_torch(blank))[0]
+    assert (numbers[400:, :2] == 0).all()
+    assert (numbers[:, 2:4] == (torch.arange(800) >= 400).float()[:, None]).all()
+    torch.testing.assert_close(numbers[:400, :2], before(*to_torch(rows))[0][:, :2])
+    absent = numbers[:400, 4:]
+    assert absent[5, :2].tolist() == [1, 1]
+    assert absent[6, 2:].tolist() == [1, 1]
+    assert (absent[:, :2].sum(0) < 40).all()
+
+
+@pytest.mark.parametrize("kind", [dlrm, logistic])
+def test_a_told_model_answers_alike_in_both_forms(
+    generate: Callable[..., Signature], kind: Callable[..., Core]
+) -> None:
+    signature = tell_missing(generate())
+    rows = tensors(signature, 2000)
+    assert (rows.dense == MISSING_NUMBER).any()
+    core = kind(signature, 0.1, **(SIZES if kind is dlrm else {}))
+    core.prep.fit([rows])
+    if kind is logistic:
+        torch.nn.init.normal_(core.over_arch.linear.weight, std=0.1)
+    served = Served(core, Head()).eval()
+    np.testing.assert_allclose(predict(served.flat(), rows), predict(served, rows), atol=1e-6)
 
 
 def test_a_list_is_the_mean_of_its_ids_and_an_empty_one_is_zero(generate: Callable[..., Signature]) -> None:
