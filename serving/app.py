@@ -23,9 +23,10 @@ from adfeast.errors import SettingsError
 from adfeast.metrics import show
 from adfeast.settings import Settings
 from serving.api import SERVICE, Prediction
+from serving.budget import Budget
 from serving.clients.http import HttpPool
 from serving.clients.kafka import KafkaProducer
-from serving.errors import ErrorInterceptor, StoreUnavailable
+from serving.errors import ErrorInterceptor
 from serving.features.columns import Rows
 from serving.features.dynamodb import DynamoDBTier
 from serving.features.reader import Tiers
@@ -36,8 +37,10 @@ from serving.metrics import CountedPrediction, ServerMetrics
 from serving.model.pointer import ModelPointer
 from serving.model.scorer import Scorer
 from serving.predict.events import EventLogs
+from serving.predict.ladder import Ladder
 from serving.predict.predictor import Predictor
 from serving.predict.publisher import SnapshotPublisher
+from serving.predict.recent import RecentScores
 from serving.proto import adfeast_pb2_grpc as pb_grpc
 
 log = logging.getLogger(__name__)
@@ -45,6 +48,7 @@ log = logging.getLogger(__name__)
 STOP_GRACE_S = 5.0
 MESSAGE_BYTES = 16 << 20
 REPORT_S = 2.0
+WARM_UP = Budget(2.0, 2.0, 2.0)
 WAIT_FOR_MODEL_S = 30.0  # how long a server that cannot learn which model answers waits before it listens
 
 
@@ -70,7 +74,11 @@ class PredictionServer:
         self._event_producer = KafkaProducer(settings.kafka_bootstrap, linger_ms=1)
         self._snapshot_producer = KafkaProducer(settings.kafka_bootstrap, linger_ms=1 if first else 20)
         self._publisher = SnapshotPublisher(self._snapshot_producer)
-        predictor = Predictor(lambda: self._follower.live, Scorer(self._triton), self._publisher, snapshot_first=first)
+        recent = RecentScores(settings.score_cache_candidates, round(settings.score_cache_ttl_s * 1000))
+        self._ladder = Ladder(Scorer(self._triton), recent, clock)
+        predictor = Predictor(
+            lambda: self._follower.live, self._ladder, self._publisher, Budget.of(settings), snapshot_first=first
+        )
         self._events = EventLogs(settings, self._event_producer, clock)
         self._metrics = ServerMetrics(lambda: self._follower.live, self._tiers.watermarks, clock)
         self.servicer = CountedPrediction(
@@ -108,10 +116,10 @@ class PredictionServer:
         await self.health.set(SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
         live = self._follower.live
         await self._tiers.watermarks.look()  # else the first answers would call everything stale
-        try:
-            await live.reader.read("warm-up", ["warm-up"], Rows(live.plan.request, 1), self._clock.now_ms())
-        except StoreUnavailable as error:
-            log.warning("serving without a warm store: %s", error)
+        nobody = Rows(live.plan.request, 1)
+        found = await live.reader.read("warm-up", ["warm-up"], nobody, self._clock.now_ms(), WARM_UP)
+        if found.away:
+            log.warning("serving without a warm store: %s did not answer", ", ".join(found.away))
         await self._events.refresh(self._follower.definitions)
         until = time.monotonic() + WAIT_FOR_MODEL_S
         await self._follower.look()

@@ -7,8 +7,25 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class Rung(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RUNG_UNSPECIFIED: _ClassVar[Rung]
+    RUNG_FRESH: _ClassVar[Rung]
+    RUNG_CACHED: _ClassVar[Rung]
+    RUNG_PARTIAL: _ClassVar[Rung]
+    RUNG_AD_CTR: _ClassVar[Rung]
+    RUNG_PRIOR: _ClassVar[Rung]
+
+RUNG_UNSPECIFIED: Rung
+RUNG_FRESH: Rung
+RUNG_CACHED: Rung
+RUNG_PARTIAL: Rung
+RUNG_AD_CTR: Rung
+RUNG_PRIOR: Rung
 
 class Value(_message.Message):
     __slots__ = ("flag", "integer", "number", "text")
@@ -57,12 +74,23 @@ class PredictRequest(_message.Message):
         request_id: str | None = ...,
     ) -> None: ...
 
+class Deviation(_message.Message):
+    __slots__ = ("ads", "rung")
+    RUNG_FIELD_NUMBER: _ClassVar[int]
+    ADS_FIELD_NUMBER: _ClassVar[int]
+    rung: Rung
+    ads: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, rung: Rung | str | None = ..., ads: _Iterable[int] | None = ...) -> None: ...
+
 class PredictResponse(_message.Message):
     __slots__ = (
         "attempt_id",
+        "away",
+        "deviations",
         "latency_ms",
         "model_version",
         "request_id",
+        "rung",
         "scores",
         "stale_views",
         "unknown_ads",
@@ -76,6 +104,9 @@ class PredictResponse(_message.Message):
     UNKNOWN_ADS_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     STALE_VIEWS_FIELD_NUMBER: _ClassVar[int]
+    RUNG_FIELD_NUMBER: _ClassVar[int]
+    DEVIATIONS_FIELD_NUMBER: _ClassVar[int]
+    AWAY_FIELD_NUMBER: _ClassVar[int]
     scores: _containers.RepeatedScalarFieldContainer[float]
     model_version: str
     latency_ms: float
@@ -84,6 +115,9 @@ class PredictResponse(_message.Message):
     unknown_ads: _containers.RepeatedScalarFieldContainer[int]
     attempt_id: str
     stale_views: _containers.RepeatedScalarFieldContainer[str]
+    rung: Rung
+    deviations: _containers.RepeatedCompositeFieldContainer[Deviation]
+    away: _containers.RepeatedScalarFieldContainer[str]
     def __init__(
         self,
         scores: _Iterable[float] | None = ...,
@@ -94,6 +128,9 @@ class PredictResponse(_message.Message):
         unknown_ads: _Iterable[int] | None = ...,
         attempt_id: str | None = ...,
         stale_views: _Iterable[str] | None = ...,
+        rung: Rung | str | None = ...,
+        deviations: _Iterable[Deviation | _Mapping] | None = ...,
+        away: _Iterable[str] | None = ...,
     ) -> None: ...
 
 class Event(_message.Message):

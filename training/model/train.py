@@ -19,7 +19,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 from torch import nn
 
-from adfeast.contract.signature import Signature
+from adfeast.contract.signature import AD, Signature
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings
 from training.export.flavours import export
@@ -31,7 +31,7 @@ from training.model.head import Head
 from training.model.inputs import choose, hold
 from training.model.kinds.dlrm import dlrm
 from training.model.kinds.logistic import logistic, penalty
-from training.model.parquet import logged
+from training.model.parquet import click_rates, logged
 
 log = logging.getLogger(__name__)
 _Judge = Callable[[nn.Module], float]
@@ -115,21 +115,31 @@ def run(
         NoClicks: the training part holds no click, or nothing else.
         ModelError: `model` is not a kind, or the inputs cannot be had.
     """
-    current = load_definitions(settings).signature(settings.feature_service)
+    definitions = load_definitions(settings)
+    current = definitions.signature(settings.feature_service)
     wanted = choose(current, features, drop, hash_sizes)
     signature, never = hold(wanted, logged(training_set), not_logged, named=features or ())
     config = config or TrainConfig()
     data = TrainingSet(training_set, signature, config.fractions, not_logged)
-    return train(data, out, model=model, config=config, seed=seed, never_logged=never)
+    ad_key = definitions.entities[AD]
+    return train(data, out, model=model, config=config, seed=seed, never_logged=never, ad_key=ad_key)
 
 
 def train(
-    data: TrainingSet, out: Path, *, model: str, config: TrainConfig, seed: int, never_logged: Sequence[str] = ()
+    data: TrainingSet,
+    out: Path,
+    *,
+    model: str,
+    config: TrainConfig,
+    seed: int,
+    never_logged: Sequence[str] = (),
+    ad_key: str = "",
 ) -> Artifact:
     """`run` without the registry.
 
     Args:
         never_logged: features that the model might have taken, for the record.
+        ad_key: the column of ad ids, whose own click rates go with the model; without it only that of all ads does.
     """
     if model not in KINDS:
         raise ModelError(f"model {model!r} is not one of {', '.join(KINDS)}")
@@ -138,7 +148,8 @@ def train(
     try:
         held_out = data.read(Part.HELD_OUT)
         trained = {kind: fit(kind, data, held_out, config, seed) for kind in KINDS}
-        exported = export(trained[model].model, data.signature, out, seed=seed)
+        rates = click_rates(data.path, ad_key)
+        exported = export(trained[model].model, data.signature, out, rates=rates, seed=seed)
     finally:
         torch.set_num_threads(threads)
     parts = {p.name.lower(): dict(zip(("rows", "clicks"), data.count(p), strict=True)) for p in Part}
@@ -149,6 +160,7 @@ def train(
         "inputs": {
             "never_logged": list(never_logged),
             "not_logged_rows": data.not_logged,
+            "unread_rows": data.unread,
             "rows_left_out": data.left_out,
         },
     }

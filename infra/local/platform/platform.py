@@ -41,7 +41,11 @@ log = logging.getLogger(__name__)
 DEFAULT_HOME = ROOT / ".local"
 OPTIONAL = ("s3",)
 PROJECT: str = Settings.model_fields["project"].default
-REPLAY: Mapping[str, object] = {"event_max_age_s": None}  # settings of a platform that replays history
+# Settings of a platform that replays history: no auction waits, and all of it is learnt from.
+REPLAY: Mapping[str, object] = {
+    "event_max_age_s": None,
+    **dict.fromkeys(("redis_budget_ms", "dynamodb_budget_ms", "triton_budget_ms"), 2_000),
+}
 UP = ("STARTING", "RUNNING")
 LOG_LINES = 30
 
