@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from sqlalchemy import BigInteger, Column, MetaData, String, Table, Text, select
 
@@ -48,6 +48,9 @@ class Report:
         problems: why the newest definitions or a model are not used.
         acknowledged, lost: snapshots since its start.
         refused: events since its start that callers had to correct.
+        state: `starting`, `ready` or `degraded`.
+        away: what does not answer, each with the reason.
+        rungs: rung (adfeast.contract.rungs) to the answers of the last minute that came from it.
     """
 
     server: str
@@ -60,6 +63,9 @@ class Report:
     acknowledged: int = 0
     lost: int = 0
     refused: int = 0
+    state: str = "unspecified"
+    away: tuple[str, ...] = ()
+    rungs: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,7 @@ def servers(settings: Settings, now_ms: int, alive_ms: int = ALIVE_MS) -> list[R
     )
     with engine.connect() as connection:
         rows = [json.loads(text) for (text,) in connection.execute(query)]
-    return [Report(**{**r, "holds": tuple(r["holds"]), "problems": tuple(r["problems"])}) for r in rows]
+    return [Report(**{name: tuple(v) if isinstance(v, list) else v for name, v in r.items()}) for r in rows]
 
 
 def set_loaded(settings: Settings, model: LoadedModel) -> None:

@@ -51,6 +51,9 @@ class Prediction(pb_grpc.PredictionServicer):
             models=said.holds,
             server=said.server,
             features=[f"{i.view}:{i.name}" for i in live.contract.inputs],
+            state=pb.State.Value(f"STATE_{said.state.upper()}"),
+            away=said.away,
+            rungs=said.rungs,
         )
 
     async def _log(self, topic: str, request: pb.LogEventsRequest, context: ServicerContext) -> pb.LogEventsResponse:

@@ -12,7 +12,7 @@ import time
 
 import grpc
 import uvloop
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -32,6 +32,7 @@ from serving.features.dynamodb import DynamoDBTier
 from serving.features.reader import Tiers
 from serving.features.redis import RedisTier
 from serving.follower import Follower
+from serving.health import Health
 from serving.live import Live
 from serving.metrics import CountedPrediction, ServerMetrics
 from serving.model.pointer import ModelPointer
@@ -62,7 +63,6 @@ class PredictionServer:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
         self.name = settings.server_name or f"{socket.gethostname()}:{os.getpid()}"
-        self.health = health.aio.HealthServicer()
         dynamodb = DynamoDBTier(settings)
         self._credentials = dynamodb.credentials
         self._tiers = Tiers(RedisTier(settings.redis_host, settings.redis_port), dynamodb, settings)
@@ -75,12 +75,12 @@ class PredictionServer:
         self._snapshot_producer = KafkaProducer(settings.kafka_bootstrap, linger_ms=1 if first else 20)
         self._publisher = SnapshotPublisher(self._snapshot_producer)
         recent = RecentScores(settings.score_cache_candidates, round(settings.score_cache_ttl_s * 1000))
-        self._ladder = Ladder(Scorer(self._triton), recent, clock)
-        predictor = Predictor(
-            lambda: self._follower.live, self._ladder, self._publisher, Budget.of(settings), snapshot_first=first
-        )
+        ladder, budget = Ladder(Scorer(self._triton), recent, clock), Budget.of(settings)
+        predictor = Predictor(lambda: self._follower.live, ladder, self._publisher, budget, snapshot_first=first)
+        breakers = [*self._tiers.breakers.values(), ladder.breaker]
+        self.health = Health(lambda: self._follower.live, ladder, breakers, budget, clock)
         self._events = EventLogs(settings, self._event_producer, clock)
-        self._metrics = ServerMetrics(lambda: self._follower.live, self._tiers.watermarks, clock)
+        self._metrics = ServerMetrics(lambda: self._follower.live, self._tiers.watermarks, clock, breakers)
         self.servicer = CountedPrediction(
             Prediction(predictor, self._events, self.report, lambda: self._follower.live), self._metrics
         )
@@ -100,6 +100,9 @@ class PredictionServer:
             acknowledged=self._publisher.acknowledged,
             lost=self._publisher.lost,
             refused=self._events.refusals.total,
+            state=self.health.state,
+            away=self.health.away,
+            rungs=self._metrics.shares.last_minute(),
         )
 
     async def start(self) -> None:
@@ -112,8 +115,7 @@ class PredictionServer:
             SettingsError: the metrics cannot be shown.
         """
         show(self._settings, self._metrics)
-        # "" is healthy from the start: without a model the process takes events, and says what Predict lacks.
-        await self.health.set(SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self.health.tell()
         live = self._follower.live
         await self._tiers.watermarks.look()  # else the first answers would call everything stale
         nobody = Rows(live.plan.request, 1)
@@ -126,10 +128,12 @@ class PredictionServer:
         while not (self._follower.knows_models or self._follower.live.answers) and time.monotonic() < until:
             await asyncio.sleep(0.2)
             await self._follower.look()
+        await self.health.look()
         self._background = [
             asyncio.create_task(work)
             for work in (
                 self._follower.follow(),
+                self.health.follow(),
                 self._tiers.watermarks.follow(),
                 self._credentials.keep_fresh(),
                 self._events.follow(),
@@ -163,8 +167,6 @@ class PredictionServer:
             ", ".join(sorted(live.holds)) or "none",
         )
         await self._events.refresh(definitions)
-        if live.answers:
-            await self.health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
 
     async def _keep_reporting(self) -> None:
         while True:
@@ -192,7 +194,7 @@ async def serve(settings: Settings, clock: Clock) -> None:
     server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=options)
     predictions = PredictionServer(settings, clock)
     pb_grpc.add_PredictionServicer_to_server(predictions.servicer, server)  # type: ignore[no-untyped-call]
-    health_pb2_grpc.add_HealthServicer_to_server(predictions.health, server)
+    health_pb2_grpc.add_HealthServicer_to_server(predictions.health.servicer, server)
     reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     await predictions.start()
     try:  # not before it can answer: binding is what makes connections come
@@ -202,7 +204,7 @@ async def serve(settings: Settings, clock: Clock) -> None:
     await server.start()
     log.info("%s listens on %s", predictions.name, settings.grpc_address)
     await stopping.wait()
-    await predictions.health.enter_graceful_shutdown()
+    await predictions.health.servicer.enter_graceful_shutdown()
     await server.stop(STOP_GRACE_S)
     await predictions.stop()
 

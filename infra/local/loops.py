@@ -139,7 +139,7 @@ def archive(settings: Settings, clock: Clock, running: Collection[str]) -> Itera
 
 
 def serving(reports: list[Report], running: Collection[str]) -> Iterator[Check]:
-    """Every server that is alive has a model, no problem, and lost no snapshot."""
+    """Every server that is alive has a model, no problem, answers from everything, and lost no snapshot."""
     if not reports:
         missing = any(name.startswith(SERVER) for name in running)
         yield Check("servers", False if missing else None, "none reports" if missing else "not started")
@@ -148,8 +148,12 @@ def serving(reports: list[Report], running: Collection[str]) -> Iterator[Check]:
             f"{r.answers or 'no model'} answers, contract {r.contract[:12]}, "
             f"snapshots {r.acknowledged} acknowledged, {r.lost} lost, {r.refused} events refused"
         )
-        text += "".join(f"; {problem}" for problem in r.problems)
-        yield Check(f"server {r.server}", bool(r.answers) and not r.problems and not r.lost, text)
+        if answers := sum(r.rungs.values()):
+            shares = ", ".join(f"{n / answers:.1%} {rung}" for rung, n in r.rungs.items())
+            text += f", last minute {shares}"
+        text += "".join(f"; {problem}" for problem in (*r.away, *r.problems))
+        well = bool(r.answers) and not (r.problems or r.away or r.lost)
+        yield Check(f"server {r.server}", well, text)
 
 
 def models(settings: Settings, reports: list[Report]) -> Iterator[Check]:

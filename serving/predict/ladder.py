@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from adfeast.clock import Clock
 from adfeast.contract.rungs import Rung
+from adfeast.contract.signature import DTYPES, TENSORS
 from adfeast.contract.tensors import Tensors
 from serving.clients.breaker import Breaker
 from serving.errors import ModelUnavailable
@@ -91,6 +92,12 @@ class Ladder:
             kept = self._recent.take(model.name, user_id, ad_ids, now) if kept is None else kept
             self._without_model(model, ad_ids, scores, rungs, kept)
         return Scored(scores, rungs, away)
+
+    async def probe(self, model: Model, within_s: float) -> str:
+        """Asks a model for one row of zeros; returns what is wrong with an answer that came, else nothing."""
+        empty = {TENSORS[role]: np.zeros((1, model.signature.width(role)), DTYPES[role]) for role in TENSORS}
+        found = await self._ask(model, Tensors(**empty), within_s)
+        return "" if found is None or np.isfinite(found).all() else f"{model.name} answers no numbers"
 
     async def _ask(self, model: Model, tensors: Tensors, within_s: float) -> NDArray[np.float32] | None:
         if not self.breaker.allows():

@@ -20,12 +20,23 @@ class Rung(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RUNG_AD_CTR: _ClassVar[Rung]
     RUNG_PRIOR: _ClassVar[Rung]
 
+class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STATE_UNSPECIFIED: _ClassVar[State]
+    STATE_STARTING: _ClassVar[State]
+    STATE_READY: _ClassVar[State]
+    STATE_DEGRADED: _ClassVar[State]
+
 RUNG_UNSPECIFIED: Rung
 RUNG_FRESH: Rung
 RUNG_CACHED: Rung
 RUNG_PARTIAL: Rung
 RUNG_AD_CTR: Rung
 RUNG_PRIOR: Rung
+STATE_UNSPECIFIED: State
+STATE_STARTING: State
+STATE_READY: State
+STATE_DEGRADED: State
 
 class Value(_message.Message):
     __slots__ = ("flag", "integer", "number", "text")
@@ -165,16 +176,27 @@ class StatusRequest(_message.Message):
 
 class StatusResponse(_message.Message):
     __slots__ = (
+        "away",
         "contract_hash",
         "feature_service",
         "features",
         "model_version",
         "models",
         "refused",
+        "rungs",
         "server",
         "snapshots_acknowledged",
         "snapshots_lost",
+        "state",
     )
+    class RungsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: str | None = ..., value: int | None = ...) -> None: ...
+
     FEATURE_SERVICE_FIELD_NUMBER: _ClassVar[int]
     CONTRACT_HASH_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -184,6 +206,9 @@ class StatusResponse(_message.Message):
     MODELS_FIELD_NUMBER: _ClassVar[int]
     SERVER_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    AWAY_FIELD_NUMBER: _ClassVar[int]
+    RUNGS_FIELD_NUMBER: _ClassVar[int]
     feature_service: str
     contract_hash: str
     model_version: str
@@ -193,6 +218,9 @@ class StatusResponse(_message.Message):
     models: _containers.RepeatedScalarFieldContainer[str]
     server: str
     features: _containers.RepeatedScalarFieldContainer[str]
+    state: State
+    away: _containers.RepeatedScalarFieldContainer[str]
+    rungs: _containers.ScalarMap[str, int]
     def __init__(
         self,
         feature_service: str | None = ...,
@@ -204,4 +232,7 @@ class StatusResponse(_message.Message):
         models: _Iterable[str] | None = ...,
         server: str | None = ...,
         features: _Iterable[str] | None = ...,
+        state: State | str | None = ...,
+        away: _Iterable[str] | None = ...,
+        rungs: _Mapping[str, int] | None = ...,
     ) -> None: ...

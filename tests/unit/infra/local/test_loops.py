@@ -43,8 +43,11 @@ def test_a_server_is_well_with_a_model_and_without_problems_or_lost_snapshots() 
         Report("empty", "", 1, "c", ""),
         Report("held", "", 1, "c", "ctr-000001", problems=("model 'x' cannot be fed",)),
         Report("losing", "", 1, "c", "ctr-000001", lost=3),
+        Report("degraded", "", 1, "c", "ctr-000001", away=("triton is away: timeout",), rungs={"fresh": 3, "prior": 1}),
     ]
-    assert [c.ok for c in loops.serving(reports, {"prediction_server"})] == [True, False, False, False]
+    found = list(loops.serving(reports, {"prediction_server"}))
+    assert [c.ok for c in found] == [True, False, False, False, False]
+    assert "last minute 75.0% fresh, 25.0% prior; triton is away: timeout" in found[-1].text
     assert [c.ok for c in loops.serving([], {"prediction_server_2"})] == [False]
     assert [c.ok for c in loops.serving([], {"valkey"})] == [None]
 
