@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from sqlalchemy import BigInteger, Column, MetaData, String, Table, Text, select
 
@@ -106,7 +107,13 @@ def servers(settings: Settings, now_ms: int, alive_ms: int = ALIVE_MS) -> list[R
     )
     with engine.connect() as connection:
         rows = [json.loads(text) for (text,) in connection.execute(query)]
-    return [Report(**{name: tuple(v) if isinstance(v, list) else v for name, v in r.items()}) for r in rows]
+    return [_report(row) for row in rows]
+
+
+def _report(stored: dict[str, Any]) -> Report:
+    """What was written; JSON has no tuples."""
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
+    return Report(**values)
 
 
 def set_loaded(settings: Settings, model: LoadedModel) -> None:

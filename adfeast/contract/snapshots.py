@@ -174,7 +174,7 @@ def read_record(message: bytes) -> dict[str, Any]:
         record: Any = fastavro.schemaless_reader(io.BytesIO(body), _READABLE[found], None)
     except (EOFError, ValueError, IndexError, KeyError) as error:
         raise InvalidEvent(f"{len(message)} bytes on topic {TOPIC!r} are not a snapshot: {error}") from error
-    return {"rungs": "", **record}  # type: ignore[no-any-return]
+    return {"rungs": "", **record}
 
 
 def _by_row(block: bytes, dtype: type[np.generic], n: int) -> NDArray[Any]:

@@ -35,6 +35,7 @@ SERVER = "prediction_server"  # the parts that are one begin so
 MOST_BEHIND = 100_000  # messages: a burst of some seconds is no fault
 OLDEST_MARK_S = 5.0
 OLDEST_PASS_S = 30.0
+OLDEST_LOOK_S = 90.0
 OLDEST_WATERMARK_S = 120.0
 
 
@@ -65,6 +66,7 @@ def checks(settings: Settings, clock: Clock, running: Collection[str]) -> list[C
         ("archive", partial(archive, settings, clock, running)),
         ("servers", partial(serving, reports, running)),
         ("model", partial(models, settings, reports)),
+        ("model keeper", partial(keeper, settings, running)),
         ("batch", partial(batch, settings, clock, definitions)),
     ]
     for name, check in asked:
@@ -162,6 +164,21 @@ def models(settings: Settings, reports: list[Report]) -> Iterator[Check]:
         begin = time.monotonic()
         probe(settings, name)
         yield Check(f"model {name}", True, f"answers a probe in {(time.monotonic() - begin) * 1000:.0f} ms")
+
+
+def keeper(settings: Settings, running: Collection[str]) -> Iterator[Check]:
+    """Somebody loads again what is dead, and nothing is."""
+    from registry.keeper import last_look
+
+    if "model_keeper" not in running:
+        yield Check("model keeper", None, "not started: a model whose process dies stays dead")
+        return
+    file = last_look(settings.local)
+    age_s, problem = _age_s(file), ""
+    if math.isfinite(age_s):
+        problem = file.read_text()
+    text = problem.splitlines()[0] if problem else f"last look {age_s:.0f} s ago"
+    yield Check("model keeper", not problem and age_s <= OLDEST_LOOK_S, text)
 
 
 def probe(settings: Settings, model: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +105,7 @@ def _tell_rungs(response: pb.PredictResponse, rungs: NDArray[np.uint8]) -> None:
     """The rung of most candidates, and the others by their rung."""
     counts = np.bincount(rungs)
     main = int(counts.argmax())
-    response.rung = pb.Rung.ValueType(main)
+    response.rung = cast(pb.Rung, main)
     for rung in np.flatnonzero(counts).tolist():
         if rung != main:
             response.deviations.add(rung=rung, ads=np.flatnonzero(rungs == rung).tolist())

@@ -23,7 +23,7 @@ from adfeast.errors import DefinitionError
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import ROOT, Settings, load_settings
 from infra.local.errors import NotReady, PartFailed, PlatformError
-from infra.local.parts.apps import heartbeat, prediction_server, reconciler, redis_writer
+from infra.local.parts.apps import heartbeat, model_keeper, prediction_server, reconciler, redis_writer
 from infra.local.parts.dynamodb import dynamodb
 from infra.local.parts.flink import flink_jobmanager, flink_taskmanager
 from infra.local.parts.kafka import kafka
@@ -104,6 +104,7 @@ class Platform:
             redis_writer(home, ports, PROJECT),
             heartbeat(home),
             reconciler(home, ports),
+            model_keeper(home),
             prediction_server(home, ports, PROJECT),
             prediction_server(home, ports, PROJECT, 2),
         ]

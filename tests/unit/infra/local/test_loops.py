@@ -20,6 +20,7 @@ from adfeast.ledger import Ledger
 from adfeast.settings import Settings
 from infra.local import loops
 from infra.local.errors import NotReady
+from registry.keeper import last_look
 from streaming.health import ViewHealth
 from tests.unit.adfeast.feast_ext.small import definitions
 
@@ -50,6 +51,20 @@ def test_a_server_is_well_with_a_model_and_without_problems_or_lost_snapshots() 
     assert "last minute 75.0% fresh, 25.0% prior; triton is away: timeout" in found[-1].text
     assert [c.ok for c in loops.serving([], {"prediction_server_2"})] == [False]
     assert [c.ok for c in loops.serving([], {"valkey"})] == [None]
+
+
+def test_the_model_keeper_is_judged_by_what_it_found(settings: Settings) -> None:
+    def found() -> list[bool | None]:
+        return [c.ok for c in loops.keeper(settings, {"model_keeper"})]
+
+    assert [c.ok for c in loops.keeper(settings, set())] == [None]
+    assert found() == [False]
+    file = last_look(settings.local)
+    file.parent.mkdir(parents=True)
+    file.write_text("")
+    assert found() == [True]
+    file.write_text("ctr-000001: does not answer")
+    assert found() == [False]
 
 
 def test_marks_are_judged_while_the_heartbeat_runs(settings: Settings) -> None:
