@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from sqlalchemy import BigInteger, Column, MetaData, String, Table, Text, select
 
@@ -48,6 +49,9 @@ class Report:
         problems: why the newest definitions or a model are not used.
         acknowledged, lost: snapshots since its start.
         refused: events since its start that callers had to correct.
+        state: `starting`, `ready` or `degraded`.
+        away: what does not answer, each with the reason.
+        rungs: rung (adfeast.contract.rungs) to the answers of the last minute that came from it.
     """
 
     server: str
@@ -60,6 +64,9 @@ class Report:
     acknowledged: int = 0
     lost: int = 0
     refused: int = 0
+    state: str = "unspecified"
+    away: tuple[str, ...] = ()
+    rungs: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,13 @@ def servers(settings: Settings, now_ms: int, alive_ms: int = ALIVE_MS) -> list[R
     )
     with engine.connect() as connection:
         rows = [json.loads(text) for (text,) in connection.execute(query)]
-    return [Report(**{**r, "holds": tuple(r["holds"]), "problems": tuple(r["problems"])}) for r in rows]
+    return [_report(row) for row in rows]
+
+
+def _report(stored: dict[str, Any]) -> Report:
+    """What was written; JSON has no tuples."""
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
+    return Report(**values)
 
 
 def set_loaded(settings: Settings, model: LoadedModel) -> None:

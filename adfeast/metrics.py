@@ -83,6 +83,21 @@ QUEUE_SECONDS = Metric(
     "adfeast_queue_seconds_total", "counter", (), "What looks at the server's event loop waited for it, all together."
 )
 QUEUE_LOOKS = Metric("adfeast_queue_looks_total", "counter", (), "Looks at the server's event loop, 20 a second.")
+RUNG_ANSWERS = Metric(
+    "adfeast_answers_by_rung_total", "counter", ("rung",), "Answered Predicts by the rung of most of their candidates."
+)
+RUNG_CANDIDATES = Metric(
+    "adfeast_candidates_by_rung_total", "counter", ("rung",), "Scores that were answered, by how each was made."
+)
+AWAY = Metric(
+    "adfeast_dependency_away",
+    "gauge",
+    ("dependency",),
+    "1 while requests do not ask the dependency because it has not answered, else 0.",
+)
+LOST_TIMES = Metric(
+    "adfeast_dependency_lost_total", "counter", ("dependency",), "How often requests have ceased to ask the dependency."
+)
 STALE_ANSWERS = Metric(
     "adfeast_stale_answers_total",
     "counter",

@@ -34,6 +34,10 @@ class Settings(BaseSettings):
     Prometheus metrics on `metrics_host`; 0 shows none. `event_max_age_s` is how old an event may be when it is sent, so
     that no sender opens files for ten thousand dates; `null` is no limit, for replays of history.
 
+    `redis_budget_ms`, `dynamodb_budget_ms` and `triton_budget_ms` say how long a Predict of up to 250 candidates waits
+    for each, less if its deadline is nearer; then it goes on without. A score may answer again for the same user and ad
+    for `score_cache_ttl_s` when there is no fresh one; `score_cache_candidates` are kept at most.
+
     Of the stream side (advice in docs/streams.md):
 
     - `stream_parallelism`: subtasks of every Flink job; a changed one restarts the jobs from a savepoint.
@@ -90,6 +94,11 @@ class Settings(BaseSettings):
     max_candidates: int = 5000
     ad_cache_rows: int = 1 << 16
     ad_cache_ttl_s: float = 60.0
+    redis_budget_ms: float = Field(default=10, gt=0, le=60_000)
+    dynamodb_budget_ms: float = Field(default=15, gt=0, le=60_000)
+    triton_budget_ms: float = Field(default=20, gt=0, le=60_000)
+    score_cache_ttl_s: float = Field(default=45.0, ge=0, le=3600)
+    score_cache_candidates: int = Field(default=1 << 18, ge=0)
     snapshot_before_answer: bool = False
     replay_speed: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     metrics_host: str = "127.0.0.1"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
 import click
 
-from adfeast.clock import to_datetime
+from adfeast.clock import SystemClock, to_datetime
 from adfeast.contract.model_names import DEFAULT_FLAVOUR
-from adfeast.settings import load_settings
+from adfeast.settings import load_settings, settings_file
+from cli import LOG_FORMAT
 from cli.answer import Answer, answers
+from cli.stopping import stopped_by_signal
 
 
 @click.group()
@@ -204,3 +208,19 @@ def history() -> Answer:
         moved = f"{p.before or '-'} -> {p.name}"
         lines.append("\t".join([to_datetime(p.at_ms).isoformat(), p.who, moved, p.signature_hash[:12], *forced]))
     return Answer({"promotions": [asdict(p) for p in told]}, lines)
+
+
+@model.command()
+@click.option("--restart-local", is_flag=True, help="Start this machine's Triton again when loading does not help.")
+def keep(restart_local: bool) -> None:
+    """Loads again each model that Triton calls ready and that is dead, until it is stopped."""
+    from registry.keeper import Keeper
+
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    restart = None
+    if restart_local:
+        from infra.local.platform.platform import Platform
+
+        platform = Platform(settings_file().parent)
+        restart = partial(platform.kill, "triton")  # its supervisor starts it again
+    Keeper(load_settings(), SystemClock(), restart).run(stopped_by_signal())

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +17,7 @@ from adfeast.settings import load_settings
 from cli import LOG_FORMAT
 from cli.answer import Answer, answers
 from cli.exit_codes import DONE, FAILED, WAITS
+from cli.stopping import stopped_by_signal
 from cli.tables import columns
 
 if TYPE_CHECKING:
@@ -67,7 +65,7 @@ def reconcile() -> None:
     from streaming.reconcile import Reconciler
 
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
-    settings, clock, stop = load_settings(), SystemClock(), _stopped_by_signal()
+    settings, clock, stop = load_settings(), SystemClock(), stopped_by_signal()
     show_streams(settings, clock, stop)
     Reconciler(settings, clock).run(stop)
 
@@ -79,7 +77,7 @@ def write() -> None:
 
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     settings = load_settings()
-    RedisWriter(settings, lambda: load_definitions(settings), SystemClock()).run(_stopped_by_signal())
+    RedisWriter(settings, lambda: load_definitions(settings), SystemClock()).run(stopped_by_signal())
 
 
 @stream.command()
@@ -145,16 +143,5 @@ def heartbeat(period: float) -> None:
 
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     settings = load_settings()
-    stop = _stopped_by_signal()
+    stop = stopped_by_signal()
     beat(settings, lambda: make_plan(load_definitions(settings), settings), SystemClock(), period, stop)
-
-
-def _stopped_by_signal() -> threading.Event:
-    stop = threading.Event()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
-    return stop

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from adfeast.clock import Clock, SystemClock, to_datetime
+from adfeast.contract import base_rates
 from adfeast.contract.model_names import (
     PRODUCTION_ALIAS,
     PRODUCTION_TAG,
@@ -31,7 +32,7 @@ from registry.tracking import client, experiment
 
 log = logging.getLogger(__name__)
 REPOSITORY = "model_repository"
-FILES = ("signature.json", "metrics.json", "evaluation.json", "export.json", "probe.npz")
+FILES = ("signature.json", "metrics.json", "evaluation.json", "export.json", "probe.npz", base_rates.FILE)
 EXPERIMENT = REGISTERED_MODEL
 ARTIFACT_TAG = "artifact_digest"
 JOB = "registration"  # in the ledger

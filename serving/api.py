@@ -26,9 +26,9 @@ class Prediction(pb_grpc.PredictionServicer):
     ) -> None:
         self._predictor, self._events, self._report, self._live = predictor, events, report, live
 
-    async def Predict(self, request: pb.PredictRequest, _context: object) -> pb.PredictResponse:  # noqa: N802
+    async def Predict(self, request: pb.PredictRequest, context: ServicerContext) -> pb.PredictResponse:  # noqa: N802
         """See adfeast.proto."""
-        return await self._predictor.predict(request)
+        return await self._predictor.predict(request, context.time_remaining())
 
     async def LogImpression(self, request: pb.LogEventsRequest, context: ServicerContext) -> pb.LogEventsResponse:  # noqa: N802
         """See adfeast.proto."""
@@ -51,6 +51,9 @@ class Prediction(pb_grpc.PredictionServicer):
             models=said.holds,
             server=said.server,
             features=[f"{i.view}:{i.name}" for i in live.contract.inputs],
+            state=pb.State.Value(f"STATE_{said.state.upper()}"),
+            away=said.away,
+            rungs=said.rungs,
         )
 
     async def _log(self, topic: str, request: pb.LogEventsRequest, context: ServicerContext) -> pb.LogEventsResponse:

@@ -12,7 +12,7 @@ import time
 
 import grpc
 import uvloop
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -23,30 +23,34 @@ from adfeast.errors import SettingsError
 from adfeast.metrics import show
 from adfeast.settings import Settings
 from serving.api import SERVICE, Prediction
+from serving.budget import Budget
 from serving.clients.http import HttpPool
 from serving.clients.kafka import KafkaProducer
-from serving.errors import ErrorInterceptor, StoreUnavailable
+from serving.errors import ErrorInterceptor
 from serving.features.columns import Rows
 from serving.features.dynamodb import DynamoDBTier
 from serving.features.reader import Tiers
 from serving.features.redis import RedisTier
 from serving.follower import Follower
+from serving.health import Health
 from serving.live import Live
 from serving.metrics import CountedPrediction, ServerMetrics
 from serving.model.pointer import ModelPointer
 from serving.model.scorer import Scorer
 from serving.predict.events import EventLogs
+from serving.predict.ladder import Ladder
 from serving.predict.predictor import Predictor
 from serving.predict.publisher import SnapshotPublisher
+from serving.predict.recent import RecentScores
 from serving.proto import adfeast_pb2_grpc as pb_grpc
 from serving.queue_time import QueueTime
-from serving.readiness import Readiness
 
 log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 5.0
 MESSAGE_BYTES = 16 << 20
 REPORT_S = 2.0
+WARM_UP = Budget(2.0, 2.0, 2.0)
 WAIT_FOR_MODEL_S = 30.0  # how long a server that cannot learn which model answers waits before it listens
 
 
@@ -60,7 +64,6 @@ class PredictionServer:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
         self.name = settings.server_name or f"{socket.gethostname()}:{os.getpid()}"
-        self.health = health.aio.HealthServicer()
         dynamodb = DynamoDBTier(settings)
         self._credentials = dynamodb.credentials
         self._tiers = Tiers(RedisTier(settings.redis_host, settings.redis_port), dynamodb, settings)
@@ -72,12 +75,14 @@ class PredictionServer:
         self._event_producer = KafkaProducer(settings.kafka_bootstrap, linger_ms=1)
         self._snapshot_producer = KafkaProducer(settings.kafka_bootstrap, linger_ms=1 if first else 20)
         self._publisher = SnapshotPublisher(self._snapshot_producer)
-        scorer = Scorer(self._triton)
-        predictor = Predictor(lambda: self._follower.live, scorer, self._publisher, snapshot_first=first)
-        self._readiness = Readiness(lambda: self._follower.live, scorer, clock)
+        recent = RecentScores(settings.score_cache_candidates, round(settings.score_cache_ttl_s * 1000))
+        ladder, budget = Ladder(Scorer(self._triton), recent, clock), Budget.of(settings)
+        predictor = Predictor(lambda: self._follower.live, ladder, self._publisher, budget, snapshot_first=first)
+        breakers = [*self._tiers.breakers.values(), ladder.breaker]
+        self.health = Health(lambda: self._follower.live, ladder, breakers, budget, clock)
         self._queue = QueueTime()
         self._events = EventLogs(settings, self._event_producer, clock)
-        self._metrics = ServerMetrics(lambda: self._follower.live, self._tiers.watermarks, self._queue, clock)
+        self._metrics = ServerMetrics(lambda: self._follower.live, self._tiers.watermarks, self._queue, clock, breakers)
         self.servicer = CountedPrediction(
             Prediction(predictor, self._events, self.report, lambda: self._follower.live), self._metrics
         )
@@ -97,6 +102,9 @@ class PredictionServer:
             acknowledged=self._publisher.acknowledged,
             lost=self._publisher.lost,
             refused=self._events.refusals.total,
+            state=self.health.state,
+            away=self.health.away,
+            rungs=self._metrics.shares.last_minute(),
         )
 
     async def start(self) -> None:
@@ -109,29 +117,29 @@ class PredictionServer:
             SettingsError: the metrics cannot be shown.
         """
         show(self._settings, self._metrics)
-        # "" is healthy from the start: without a model the process takes events, and says what Predict lacks.
-        await self.health.set(SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self.health.tell()
         live = self._follower.live
         await self._tiers.watermarks.look()  # else the first answers would call everything stale
-        try:
-            await live.reader.read("warm-up", ["warm-up"], Rows(live.plan.request, 1), self._clock.now_ms())
-        except StoreUnavailable as error:
-            log.warning("serving without a warm store: %s", error)
+        nobody = Rows(live.plan.request, 1)
+        found = await live.reader.read("warm-up", ["warm-up"], nobody, self._clock.now_ms(), WARM_UP)
+        if found.away:
+            log.warning("serving without a warm store: %s did not answer", ", ".join(found.away))
         await self._events.refresh(self._follower.definitions)
         until = time.monotonic() + WAIT_FOR_MODEL_S
         await self._follower.look()
         while not (self._follower.knows_models or self._follower.live.answers) and time.monotonic() < until:
             await asyncio.sleep(0.2)
             await self._follower.look()
+        await self.health.look()
         self._background = [
             asyncio.create_task(work)
             for work in (
                 self._follower.follow(),
+                self.health.follow(),
                 self._tiers.watermarks.follow(),
                 self._credentials.keep_fresh(),
                 self._events.follow(),
                 self._queue.follow(),
-                self._say_when_ready(),
                 self._keep_reporting(),
             )
         ]
@@ -163,10 +171,6 @@ class PredictionServer:
         )
         await self._events.refresh(definitions)
 
-    async def _say_when_ready(self) -> None:
-        await self._readiness.proven()
-        await self.health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
-
     async def _keep_reporting(self) -> None:
         while True:
             try:
@@ -193,7 +197,7 @@ async def serve(settings: Settings, clock: Clock) -> None:
     server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=options)
     predictions = PredictionServer(settings, clock)
     pb_grpc.add_PredictionServicer_to_server(predictions.servicer, server)  # type: ignore[no-untyped-call]
-    health_pb2_grpc.add_HealthServicer_to_server(predictions.health, server)
+    health_pb2_grpc.add_HealthServicer_to_server(predictions.health.servicer, server)
     reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     await predictions.start()
     try:  # not before it can answer: binding is what makes connections come
@@ -203,7 +207,7 @@ async def serve(settings: Settings, clock: Clock) -> None:
     await server.start()
     log.info("%s listens on %s", predictions.name, settings.grpc_address)
     await stopping.wait()
-    await predictions.health.enter_graceful_shutdown()
+    await predictions.health.servicer.enter_graceful_shutdown()
     await server.stop(STOP_GRACE_S)
     await predictions.stop()
 

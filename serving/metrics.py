@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 from prometheus_client.metrics_core import Metric as Family
@@ -12,11 +12,14 @@ from prometheus_client.metrics_core import Metric as Family
 from adfeast import metrics
 from adfeast.clock import Clock
 from adfeast.contract.events import CLICKS, IMPRESSIONS
+from adfeast.contract.rungs import Rung
 from adfeast.errors import InvalidEvent
 from serving.api import Prediction
+from serving.clients.breaker import Breaker
 from serving.errors import InvalidRequest
 from serving.features.freshness import Watermarks
 from serving.live import Live
+from serving.predict.shares import RungShares
 from serving.proto import adfeast_pb2 as pb
 from serving.proto import adfeast_pb2_grpc as pb_grpc
 from serving.queue_time import QueueTime
@@ -25,17 +28,42 @@ AHEAD = "ahead"  # the rule that an event breaks whose sender has a fast clock
 
 
 class ServerMetrics:
-    """Counters of one process; written by its event loop, read by the thread that shows them."""
+    """Counters of one process; written by its event loop, read by the thread that shows them.
 
-    def __init__(self, live: Callable[[], Live], watermarks: Watermarks, queue: QueueTime, clock: Clock) -> None:
-        self._live, self._watermarks, self._queue, self._clock = live, watermarks, queue, clock
+    Args:
+        breakers: of everything that a fresh score is made of.
+
+    Attributes:
+        shares: which rungs the answers of the last minute came from.
+    """
+
+    def __init__(
+        self,
+        live: Callable[[], Live],
+        watermarks: Watermarks,
+        queue: QueueTime,
+        clock: Clock,
+        breakers: Sequence[Breaker] = (),
+    ) -> None:
+        self._live, self._watermarks, self._queue = live, watermarks, queue
+        self._clock, self._breakers = clock, breakers
+        self.shares = RungShares(clock)
         self._answers = 0
+        self._rungs: Counter[int] = Counter()
+        self._candidates: Counter[int] = Counter()
         self._stale: Counter[str] = Counter()
         self._refused: Counter[tuple[str, str]] = Counter()
 
     def answered(self, response: pb.PredictResponse) -> None:
         """Counts an answer, and what it lacked."""
         self._answers += 1
+        self._rungs[response.rung] += 1
+        self.shares.count(response.rung)
+        others = 0
+        for deviation in response.deviations:
+            self._candidates[deviation.rung] += len(deviation.ads)
+            others += len(deviation.ads)
+        self._candidates[response.rung] += len(response.scores) - others
         if response.stale_views:
             self._stale.update(response.stale_views)
 
@@ -53,6 +81,10 @@ class ServerMetrics:
         yield metrics.ANSWERS.family({(): self._answers})
         yield metrics.QUEUE_SECONDS.family({(): self._queue.waited_s})
         yield metrics.QUEUE_LOOKS.family({(): self._queue.looks})
+        yield metrics.RUNG_ANSWERS.family({(rung.text,): self._rungs[rung] for rung in Rung})
+        yield metrics.RUNG_CANDIDATES.family({(rung.text,): self._candidates[rung] for rung in Rung})
+        yield metrics.AWAY.family({(b.name,): int(not b.closed) for b in self._breakers})
+        yield metrics.LOST_TIMES.family({(b.name,): b.opened for b in self._breakers})
         # Nobody sees the first step of a counter that was not there before: those of alerts are, from the start.
         yield metrics.STALE_ANSWERS.family({(v,): self._stale[v] for v in {*views, *self._stale.copy()}})
         ahead = {(topic, AHEAD): 0 for topic in (IMPRESSIONS, CLICKS)}

@@ -10,6 +10,7 @@ PRODUCTION_TAG = "production"
 OUTPUT = "probability"
 SIGNATURE_PARAMETER = "signature_hash"
 INPUTS_PARAMETER = "signature"  # the whole signature as JSON: a server needs nothing else to know a model's inputs
+PRIOR_PARAMETER = "prior"  # the click rate that is answered when nothing else can be
 DEFAULT_FLAVOUR = "onnx"
 
 

@@ -3,7 +3,8 @@
 User and request features are the same for all candidates and are kept once; ad features are kept by column. Blocks of
 numbers are little-endian bytes in the column order of the contract named by `contract_hash`, in the form that
 adfeast.contract.tensors describes. Statuses are one byte a feature (and ad), in the terms of Feast's logging schema;
-times are milliseconds since 1970 of the row each view gave, 0 where there was none.
+times are milliseconds since 1970 of the row each view gave, 0 where there was none. `rungs` says how each score was
+made (adfeast.contract.rungs); messages from before there were rungs are read as well.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import fastavro
 import numpy as np
 from numpy.typing import NDArray
 
+from adfeast.contract import rungs
 from adfeast.contract.events import fingerprint, frame, unframe
 from adfeast.contract.signature import DTYPES, TENSORS, Contract, Role
 from adfeast.contract.tensors import Tensors
@@ -43,13 +45,21 @@ SCHEMA: dict[str, Any] = {
         *({"name": name, "type": "string"} for name in _TEXT[1:]),
         {"name": "ad_ids", "type": {"type": "array", "items": "string"}},
         *({"name": name, "type": "bytes"} for name in _BYTES),
+        {"name": "rungs", "type": "string", "default": ""},
     ],
 }
-# Milliseconds go in and out as plain integers: the codec sees the schema without logical types.
+
+
+def _wire(schema: dict[str, Any]) -> Any:
+    """Milliseconds go in and out as plain integers: the codec sees the schema without logical types."""
+    text = json.dumps(schema).replace('{"type": "long", "logicalType": "timestamp-millis"}', '"long"')
+    return fastavro.parse_schema(json.loads(text))
+
+
 _FINGERPRINT = fingerprint(SCHEMA)
-_WIRE = fastavro.parse_schema(
-    json.loads(json.dumps(SCHEMA).replace('{"type": "long", "logicalType": "timestamp-millis"}', '"long"'))
-)
+_WIRE = _wire(SCHEMA)
+_WITHOUT_RUNGS = SCHEMA | {"fields": SCHEMA["fields"][:-1]}
+_READABLE = {_FINGERPRINT: _WIRE, fingerprint(_WITHOUT_RUNGS): _wire(_WITHOUT_RUNGS)}
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no truth of their own: a snapshot equals itself
@@ -64,6 +74,7 @@ class Snapshot:
         shared_status, ad_status: uint8 [user and request features], [B, ad features], in contract order; see
             `adfeast.contract.tensors.Status`.
         shared_times, ad_times: int64 [user views], [B, ad views], in the order in which the contract first names them.
+        rungs: uint8 [B], an `adfeast.contract.rungs.Rung` each; empty for all `FRESH`.
     """
 
     request_id: str
@@ -80,6 +91,7 @@ class Snapshot:
     ad_status: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
     shared_times: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     ad_times: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    rungs: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
 
 
 class SnapshotCodec:
@@ -103,6 +115,7 @@ class SnapshotCodec:
             record[f"candidate_{TENSORS[role]}"] = tensor[:, self._columns["candidate", role]].T.tobytes()
         for name in ("scores", "shared_status", "ad_status", "shared_times", "ad_times"):
             record[name] = getattr(snapshot, name).tobytes()
+        record["rungs"] = rungs.to_text(snapshot.rungs)
         out = io.BytesIO()
         fastavro.schemaless_writer(out, _WIRE, record)
         return frame(_FINGERPRINT, out.getvalue())
@@ -121,6 +134,7 @@ class SnapshotCodec:
 
         Raises:
             SignatureMismatch: made under another contract than this codec's.
+            ValueError: a block has not the length that the contract says.
         """
         if record["contract_hash"] != self.contract.hash:
             what = f"the snapshot of request {record['request_id']!r}"
@@ -136,6 +150,7 @@ class SnapshotCodec:
             ad_status=_by_row(record["ad_status"], np.uint8, n),
             shared_times=np.frombuffer(record["shared_times"], np.int64),
             ad_times=_by_row(record["ad_times"], np.int64, n),
+            rungs=rungs.from_text(record["rungs"] or "", n),
         )
 
     def _join(self, record: dict[str, Any], role: Role, n: int) -> NDArray[Any]:
@@ -153,13 +168,13 @@ def read_record(message: bytes) -> dict[str, Any]:
         InvalidEvent: not a snapshot.
     """
     found, body = unframe(message)
-    if found != _FINGERPRINT:
+    if found not in _READABLE:
         raise InvalidEvent(f"a message on topic {TOPIC!r} has schema {found.hex()}, not {_FINGERPRINT.hex()}")
     try:
-        record: Any = fastavro.schemaless_reader(io.BytesIO(body), _WIRE, None)
+        record: Any = fastavro.schemaless_reader(io.BytesIO(body), _READABLE[found], None)
     except (EOFError, ValueError, IndexError, KeyError) as error:
         raise InvalidEvent(f"{len(message)} bytes on topic {TOPIC!r} are not a snapshot: {error}") from error
-    return record  # type: ignore[no-any-return]
+    return {"rungs": "", **record}
 
 
 def _by_row(block: bytes, dtype: type[np.generic], n: int) -> NDArray[Any]:

@@ -1,7 +1,7 @@
 """The values of a request's candidates as four tensors, and how a model's inputs are taken out of them.
 
-In the log a value that is missing, too old or stale is NaN (dense), -1 (ids, lists) or zeros (embeddings), with a
-status that says why; what a model is given instead is the model's matter: the default that its signature names.
+In the log a value that is missing, too old, stale or unread is NaN (dense), -1 (ids, lists) or zeros (embeddings), with
+a status that says why; what a model is given instead is the model's matter: the default that its signature names.
 """
 
 from __future__ import annotations
@@ -13,24 +13,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adfeast.contract.signature import TENSORS, Contract, Role, Signature
+from adfeast.contract.signature import AD, TENSORS, Contract, Role, Signature
 from adfeast.errors import NotLogged
 
 Columns = slice | NDArray[np.intp]
 
 
 class Status(IntEnum):
-    """Where a served value came from; the numbers are Feast's FieldStatus, which has no `STALE`."""
+    """Where a served value came from; the numbers are Feast's FieldStatus, which has neither `STALE` nor `UNREAD`."""
 
     PRESENT = 2
     NOT_FOUND = 4  # no row, a null, or a stored value that cannot be read
     OUTSIDE_MAX_AGE = 5  # too old, or from the future
     STALE = 6  # its view's watermark lies further behind than the view promises, so nobody knows the value (ADR 11)
+    UNREAD = 7  # its store was away or too slow: there may be a value, and nobody has looked (ADR 14)
 
     @property
     def text(self) -> str:
         """As people read it."""
-        return {2: "present", 4: "missing", 5: "too old", 6: "stale"}[self]
+        return {2: "present", 4: "missing", 5: "too old", 6: "stale", 7: "unread"}[self]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,9 @@ class Selection:
                 at += range(start, start + i.width)
             self._columns[role] = as_slice(at)
         self._defaults = np.array([i.default for i in signature.role("dense")], np.float32)
+        wanted = {i.identity for i in signature.inputs}
+        sides = [[i for i in contract.inputs if (i.source == AD) == side] for side in (False, True)]
+        self._shared, self._own = (np.array([i in wanted for i in side], np.bool_) for side in sides)
 
     def take(self, tensors: Tensors) -> Tensors:
         """The model's inputs of B rows, with its default in the place of every missing number."""
@@ -75,6 +79,11 @@ class Selection:
         if missing.any():
             found["dense"] = np.where(missing, self._defaults, dense)
         return Tensors(**found)
+
+    def unread(self, shared_status: NDArray[np.uint8], ad_status: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Of B rows, bool [B]: an input of the model was not read; statuses as in a snapshot."""
+        found: NDArray[np.bool_] = (ad_status[:, self._own] == Status.UNREAD).any(axis=1)
+        return found | bool((shared_status[self._shared] == Status.UNREAD).any())
 
 
 def as_slice(positions: list[int]) -> Columns:

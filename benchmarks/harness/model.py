@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from adfeast.contract.base_rates import BaseRates
 from adfeast.contract.model_names import DEFAULT_FLAVOUR
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings
@@ -33,7 +34,7 @@ def publish(settings: Settings, folder: Path, seed: int) -> str:
     core = dlrm(
         signature, CLICK_RATE, dim=DIM, dense_layers=DENSE_LAYERS, over_layers=OVER_LAYERS, projection=PROJECTION
     )
-    export(Served(core, Head()), signature, folder, seed=seed)
+    export(Served(core, Head()), signature, folder, rates=BaseRates(CLICK_RATE), seed=seed)
     (folder / "metrics.json").write_text(json.dumps({"model": KIND, "models": {}, "parts": {}}))
     (folder / "evaluation.json").write_text(json.dumps({"seed": seed}))
     return deploy(settings, register(settings, folder))

@@ -35,6 +35,7 @@ SERVER = "prediction_server"  # the parts that are one begin so
 MOST_BEHIND = 100_000  # messages: a burst of some seconds is no fault
 OLDEST_MARK_S = 5.0
 OLDEST_PASS_S = 30.0
+OLDEST_LOOK_S = 90.0
 OLDEST_WATERMARK_S = 120.0
 
 
@@ -65,6 +66,7 @@ def checks(settings: Settings, clock: Clock, running: Collection[str]) -> list[C
         ("archive", partial(archive, settings, clock, running)),
         ("servers", partial(serving, reports, running)),
         ("model", partial(models, settings, reports)),
+        ("model keeper", partial(keeper, settings, running)),
         ("batch", partial(batch, settings, clock, definitions)),
     ]
     for name, check in asked:
@@ -139,7 +141,7 @@ def archive(settings: Settings, clock: Clock, running: Collection[str]) -> Itera
 
 
 def serving(reports: list[Report], running: Collection[str]) -> Iterator[Check]:
-    """Every server that is alive has a model, no problem, and lost no snapshot."""
+    """Every server that is alive has a model, no problem, answers from everything, and lost no snapshot."""
     if not reports:
         missing = any(name.startswith(SERVER) for name in running)
         yield Check("servers", False if missing else None, "none reports" if missing else "not started")
@@ -148,8 +150,12 @@ def serving(reports: list[Report], running: Collection[str]) -> Iterator[Check]:
             f"{r.answers or 'no model'} answers, contract {r.contract[:12]}, "
             f"snapshots {r.acknowledged} acknowledged, {r.lost} lost, {r.refused} events refused"
         )
-        text += "".join(f"; {problem}" for problem in r.problems)
-        yield Check(f"server {r.server}", bool(r.answers) and not r.problems and not r.lost, text)
+        if answers := sum(r.rungs.values()):
+            shares = ", ".join(f"{n / answers:.1%} {rung}" for rung, n in r.rungs.items())
+            text += f", last minute {shares}"
+        text += "".join(f"; {problem}" for problem in (*r.away, *r.problems))
+        well = bool(r.answers) and not (r.problems or r.away or r.lost)
+        yield Check(f"server {r.server}", well, text)
 
 
 def models(settings: Settings, reports: list[Report]) -> Iterator[Check]:
@@ -158,6 +164,21 @@ def models(settings: Settings, reports: list[Report]) -> Iterator[Check]:
         begin = time.monotonic()
         probe(settings, name)
         yield Check(f"model {name}", True, f"answers a probe in {(time.monotonic() - begin) * 1000:.0f} ms")
+
+
+def keeper(settings: Settings, running: Collection[str]) -> Iterator[Check]:
+    """Somebody loads again what is dead, and nothing is."""
+    from registry.keeper import last_look
+
+    if "model_keeper" not in running:
+        yield Check("model keeper", None, "not started: a model whose process dies stays dead")
+        return
+    file = last_look(settings.local)
+    age_s, problem = _age_s(file), ""
+    if math.isfinite(age_s):
+        problem = file.read_text()
+    text = problem.splitlines()[0] if problem else f"last look {age_s:.0f} s ago"
+    yield Check("model keeper", not problem and age_s <= OLDEST_LOOK_S, text)
 
 
 def probe(settings: Settings, model: str) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from serving.clients.waiting import within
+
 Part = bytes | memoryview
 
 
@@ -123,7 +125,7 @@ class HttpPool:
     Args:
         url: `http://host:port`, `https://...` or `host:port`; a path is ignored here.
         connections: how many at most; further calls wait for one.
-        timeout_s: of one call, connecting included, waiting for a connection not.
+        timeout_s: of one call, connecting included; waiting for a connection may take as long again.
     """
 
     def __init__(self, url: str, connections: int = 64, timeout_s: float = 2.0) -> None:
@@ -137,32 +139,46 @@ class HttpPool:
         self._free = asyncio.Semaphore(connections)
         self._timeout_s = timeout_s
 
-    async def request(self, parts: Sequence[Part]) -> Response:
+    async def request(self, parts: Sequence[Part], timeout_s: float | None = None) -> Response:
         """Sends the bytes of one request (head and body) and returns the answer. A kept connection that the peer has
         closed meanwhile is replaced once, so only send what may be sent twice.
+
+        Args:
+            timeout_s: another one than the pool's.
 
         Raises:
             HttpError: the peer is not there or breaks off.
             TimeoutError: no answer in time.
         """
-        async with self._free, asyncio.timeout(self._timeout_s):  # the timeout starts with a connection
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        if self._free.locked():
+            async with asyncio.timeout(timeout_s):
+                await self._free.acquire()
+        else:
+            await self._free.acquire()  # at once
+        try:
+            until = asyncio.get_running_loop().time() + timeout_s  # it starts with a connection
             while self._idle:
                 kept = self._idle.pop()
                 if not kept.closed:
                     try:
-                        return await self._exchange(kept, parts)
+                        return await self._exchange(kept, parts, until)
                     except HttpError:
                         break
-            return await self._exchange(await self._connect(), parts)
+            async with asyncio.timeout_at(until):
+                connection = await self._connect()
+            return await self._exchange(connection, parts, until)
+        finally:
+            self._free.release()
 
     async def get(self, path: str) -> Response:
         """A plain GET; for control, not for the request path."""
         return await self.request([b"GET %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (path.encode(), self.authority)])
 
-    async def _exchange(self, connection: _Connection, parts: Sequence[Part]) -> Response:
+    async def _exchange(self, connection: _Connection, parts: Sequence[Part], until: float) -> Response:
         whole = False
         try:
-            response = await connection.exchange(parts)
+            response = await within(connection.exchange(parts), until - asyncio.get_running_loop().time())
             whole = True
             return response
         finally:  # also when cancelled: the rest of an unread answer must not meet the next request

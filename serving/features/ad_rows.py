@@ -53,6 +53,14 @@ class RowCache:
         rows.copy_from(slice(None), self.rows, slots)
         return rows, np.flatnonzero(slots < 0).tolist()
 
+    def take_old(self, keys: Sequence[str]) -> Rows:
+        """A copy of the rows of `keys`, however long ago they were read: for when they cannot be read again. Those
+        that are not here are unread."""
+        slots = np.fromiter([self._slots.get(key, -1) for key in keys], np.intp, len(keys))
+        rows, kept = Rows.not_read(self._block, len(keys)), np.flatnonzero(slots >= 0)
+        rows.copy_from(kept, self.rows, slots[kept])
+        return rows
+
     def put(self, keys: Sequence[str], rows: Rows, now_ms: int) -> None:
         """Keeps the rows of `keys`."""
         slots = np.fromiter([self._slot(key) for key in keys], np.intp, len(keys))

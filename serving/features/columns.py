@@ -38,14 +38,23 @@ class Rows:
         arrays: for each role, [n, columns of the block], dtype as in the contract's tensor.
         absent: bool [n, features]: nothing is stored; the arrays hold anything there until `settle`.
         times: int64 [n, views], milliseconds since 1970 of the row of each view, 0 where there is none.
+        unread: bool [n]: nobody knows what is stored; `absent` and `times` are as if it were nothing.
     """
 
-    __slots__ = ("absent", "arrays", "times")
+    __slots__ = ("absent", "arrays", "times", "unread")
 
     def __init__(self, block: Block, n: int) -> None:
         self.arrays: dict[Role, NDArray[Any]] = {r: np.empty((n, block.width(r)), DTYPES[r]) for r in ROLES}
         self.absent = np.ones((n, len(block.slots)), np.bool_)
         self.times = np.zeros((n, len(block.views)), np.int64)
+        self.unread = np.zeros(n, np.bool_)
+
+    @classmethod
+    def not_read(cls, block: Block, n: int) -> Rows:
+        """n rows of which nobody knows what is stored."""
+        rows = cls(block, n)
+        rows.unread[:] = True
+        return rows
 
     def copy_from(self, at: Positions, other: Rows, which: Positions) -> None:
         """Sets rows `at` to the rows `which` of another one of the same block."""
@@ -54,6 +63,7 @@ class Rows:
                 array[at] = other.arrays[role][which]
         self.absent[at] = other.absent[which]
         self.times[at] = other.times[which]
+        self.unread[at] = other.unread[which]
 
 
 def decode_redis(block: Block, values: Sequence[bytes | None], n: int, decoder: ValueDecoder) -> Rows:
@@ -122,7 +132,7 @@ def _wide(slot: Any, row: NDArray[Any], data: bytes | None, decoder: ValueDecode
 
 
 def settle(block: Block, rows: Rows, at_ms: int, clock_ms: int, stale: Collection[str] = ()) -> NDArray[np.uint8]:
-    """Blanks, in place, what is absent, older than its view allows at `at_ms`, later than the clock, or stale.
+    """Blanks, in place, what is absent, older than its view allows at `at_ms`, later than the clock, stale or unread.
 
     Args:
         stale: names of views of which nobody knows what the values are by now, nor whether there are any.
@@ -138,6 +148,8 @@ def settle(block: Block, rows: Rows, at_ms: int, clock_ms: int, stale: Collectio
     status[rows.absent] = Status.NOT_FOUND
     if stale and any(frozen := [view.name in stale for view in block.views]):
         status[:, np.array(frozen)[block.view_of_feature]] = Status.STALE
+    if rows.unread.any():
+        status[rows.unread] = Status.UNREAD
     gone = status != Status.PRESENT
     if gone.any():
         for role, array in rows.arrays.items():
@@ -151,7 +163,8 @@ def settle(block: Block, rows: Rows, at_ms: int, clock_ms: int, stale: Collectio
 class Features:
     """What is known of a request; B candidates. Shapes and orders as in `adfeast.contract.snapshots.Snapshot`.
 
-    `stale_views` are those whose values are blank because their watermark is too old.
+    `stale_views` are those whose values are blank because their watermark is too old; `away` the tiers that did not
+    answer in time.
     """
 
     tensors: Tensors
@@ -160,16 +173,20 @@ class Features:
     shared_times: NDArray[np.int64]
     ad_times: NDArray[np.int64]
     stale_views: tuple[str, ...] = ()
+    away: tuple[str, ...] = ()
 
     @property
     def unknown_user(self) -> bool:
-        """No view holds a row of the user."""
-        return not self.shared_times.any()
+        """No view holds a row of the user, as far as the views were read."""
+        return not self.shared_times.any() and not (self.away and (self.shared_status == Status.UNREAD).any())
 
     @property
     def unknown_ads(self) -> list[int]:
-        """Positions of the candidates of which no view holds a row."""
-        return np.flatnonzero(~self.ad_times.any(axis=1)).tolist()
+        """Positions of the candidates of which no view holds a row; of those, all views were read."""
+        unknown = ~self.ad_times.any(axis=1)
+        if self.away:
+            unknown &= ~(self.ad_status == Status.UNREAD).any(axis=1)
+        return np.flatnonzero(unknown).tolist()
 
 
 def assemble(
@@ -179,6 +196,7 @@ def assemble(
     at_ms: int,
     clock_ms: int,
     stale: tuple[str, ...] = (),
+    away: tuple[str, ...] = (),
 ) -> Features:
     """The contract's values from the rows of every block (1 row for user and request, n for ads); see `settle`."""
     tensors = {role: np.empty((n, plan.contract.width(role)), DTYPES[role]) for role in ROLES}
@@ -193,4 +211,4 @@ def assemble(
             if array.shape[1]:
                 tensors[role][:, block.columns[role]] = array
     named = Tensors(**{TENSORS[role]: tensor for role, tensor in tensors.items()})
-    return Features(named, status[0][0], status[1], times[0][0], times[1], stale)
+    return Features(named, status[0][0], status[1], times[0][0], times[1], stale, away)

@@ -87,9 +87,12 @@ class DynamoDBTier:
                     await self._without_absent(tables, items)
                     return
                 raise StoreUnavailable(f"DynamoDB refused a read of {', '.join(tables)}: {_reason(response)}")
-            answer = json.loads(response.body)
-            for table, rows in answer["Responses"].items():
-                items.setdefault(table, {}).update((row["entity_id"]["S"], row) for row in rows)
+            try:
+                answer = json.loads(response.body)
+                for table, rows in answer["Responses"].items():
+                    items.setdefault(table, {}).update((row["entity_id"]["S"], row) for row in rows)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise StoreUnavailable(f"DynamoDB answers what is none of its answers: {error!r}") from error
             tables = answer.get("UnprocessedKeys") or {}
             if not tables:
                 return

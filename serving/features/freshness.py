@@ -62,7 +62,7 @@ class Watermarks:
     async def look(self) -> None:
         """Asks Redis once; if it does not answer, what is known stays as it is."""
         try:
-            answer = await self._redis.receive(await self._redis.send(self._command, 1))
+            answer = await self._redis.receive(self._redis.send(self._command, 1))
         except StoreUnavailable as error:
             if not self._problem:  # once, not twice a second
                 log.warning("how far the stream views are is not known any more: %s", error)

@@ -12,8 +12,11 @@ from typing import Any
 
 import hiredis
 
+from serving.clients.waiting import within
 from serving.errors import StoreUnavailable
 from serving.features.dynamodb import Items
+
+PATIENCE_S = 2.0
 
 
 class MemoryRedis:
@@ -22,16 +25,21 @@ class MemoryRedis:
     Attributes:
         hashes: key to field to value.
         down: every call fails, as if the server were away.
+        stalled: no call is ever answered, as if the server stood still.
     """
 
     def __init__(self, hashes: Mapping[bytes, Mapping[bytes, bytes]] | None = None) -> None:
         self.hashes: dict[bytes, dict[bytes, bytes]] = {k: dict(v) for k, v in (hashes or {}).items()}
-        self.down = False
+        self.down = self.stalled = False
 
-    async def send(self, commands: bytes, count: int) -> asyncio.Future[list[bytes | None]]:
+    def send(self, commands: bytes, count: int) -> asyncio.Future[list[bytes | None]]:
         """See `RedisTier.send`."""
+        answer: asyncio.Future[list[bytes | None]] = asyncio.get_running_loop().create_future()
+        if self.stalled:
+            return answer
         if self.down:
-            raise StoreUnavailable("the Redis tier in memory is down")
+            answer.set_exception(StoreUnavailable("the Redis tier in memory is down"))
+            return answer
         reader = hiredis.Reader()
         reader.feed(commands)
         values: list[bytes | None] = []
@@ -42,13 +50,17 @@ class MemoryRedis:
                 values += [part for pair in stored.items() for part in pair]
             else:
                 values += [stored.get(field) for field in fields]
-        answer: asyncio.Future[list[bytes | None]] = asyncio.get_running_loop().create_future()
         answer.set_result(values)
         return answer
 
-    async def receive(self, answers: asyncio.Future[list[bytes | None]]) -> list[bytes | None]:
+    async def receive(
+        self, answers: asyncio.Future[list[bytes | None]], within_s: float | None = None
+    ) -> list[bytes | None]:
         """See `RedisTier.receive`."""
-        return await answers
+        try:
+            return await within(answers, PATIENCE_S if within_s is None else within_s)
+        except TimeoutError as error:
+            raise StoreUnavailable(f"the Redis tier in memory: {error}") from error
 
     def close(self) -> None:
         """Nothing to close."""
@@ -60,14 +72,17 @@ class MemoryDynamoDB:
     Attributes:
         tables: table to entity id to item as JSON.
         down: every call fails, as if the service were away.
+        stalled: no call is ever answered, as if it stood still.
     """
 
     def __init__(self, tables: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         self.tables: Items = {t: dict(rows) for t, rows in (tables or {}).items()}
-        self.down = False
+        self.down = self.stalled = False
 
     async def get(self, wanted: Sequence[tuple[str, str]]) -> Items:
         """See `DynamoDBTier.get`."""
+        if self.stalled:
+            await asyncio.get_running_loop().create_future()
         if self.down:
             raise StoreUnavailable("the DynamoDB tier in memory is down")
         found: Items = {}

@@ -1,19 +1,26 @@
 """Reads the features of one request from both tiers at once, into columns.
 
 `Tiers` are the connections, which live as long as the process; a `FeatureReader` serves one plan and goes with it.
+No tier is waited for longer than the request's budget, and none that is away is waited for at all: what was not read is
+unread, which is not missing.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 from adfeast.clock import Clock
 from adfeast.contract.signature import AD, REQUEST, USER
 from adfeast.settings import Settings
+from serving.budget import Budget
+from serving.clients.breaker import Breaker
+from serving.clients.waiting import forget, within
+from serving.errors import StoreUnavailable
 from serving.features.ad_rows import RowCache
 from serving.features.columns import Features, Rows, assemble, decode_dynamodb, decode_redis
-from serving.features.dynamodb import DynamoDBTier
+from serving.features.dynamodb import DynamoDBTier, Items
 from serving.features.freshness import Watermarks
 from serving.features.memory import MemoryDynamoDB, MemoryRedis
 from serving.features.plan import DYNAMODB, REDIS, Block, Plan
@@ -21,19 +28,29 @@ from serving.features.redis import RedisTier
 from serving.features.values import Memo, ValueDecoder
 
 WARM_ADS = 500  # a call
+T = TypeVar("T")
+Parts = list[tuple[str, Block, Rows]]
 
 
 class Tiers:
     """Connections to both tiers, what decodes their values, and how far the stream views are that stand there.
 
     Belongs to the event loop it is made in.
+
+    Attributes:
+        breakers: tier to the breaker that says whether it is asked.
     """
 
     def __init__(
-        self, redis: RedisTier | MemoryRedis, dynamodb: DynamoDBTier | MemoryDynamoDB, settings: Settings
+        self,
+        redis: RedisTier | MemoryRedis,
+        dynamodb: DynamoDBTier | MemoryDynamoDB,
+        settings: Settings,
+        breakers: dict[str, Breaker] | None = None,
     ) -> None:
         self.redis, self.dynamodb, self.decoder = redis, dynamodb, ValueDecoder()
         self.watermarks = Watermarks(redis, settings.project, settings.replay_speed)
+        self.breakers = breakers or {tier: Breaker(tier) for tier in (REDIS, DYNAMODB)}
 
     def close(self) -> None:
         """Closes the connections."""
@@ -45,7 +62,7 @@ class FeatureReader:
     """Serves one compiled contract."""
 
     def __init__(self, plan: Plan, tiers: Tiers, settings: Settings, clock: Clock) -> None:
-        self._plan, self._tiers, self._clock = plan, tiers, clock
+        self._plan, self._tiers, self._clock, self._budget = plan, tiers, clock, Budget.of(settings)
         self._commands = {
             source: Memo(block.redis_command, settings.ad_cache_rows)
             for (source, tier), block in plan.blocks.items()
@@ -69,84 +86,116 @@ class FeatureReader:
         Raises:
             StoreUnavailable: the tier did not answer.
         """
-        if self._cache is None or self._ad_block is None:
+        if self._cache is None:
             return
         for start in range(0, len(ad_ids), WARM_ADS):
-            await self._ads(self._ad_block, self._cache, ad_ids[start : start + WARM_ADS], [])
+            some = ad_ids[start : start + WARM_ADS]
+            _, missing = self._cache.take(some, self._clock.now_ms())
+            await self._load([some[i] for i in missing], [])
 
-    async def read(self, user_id: str, ad_ids: Sequence[str], request: Rows, at_ms: int) -> Features:
-        """The contract's values for B candidates.
+    async def read(
+        self, user_id: str, ad_ids: Sequence[str], request: Rows, at_ms: int, budget: Budget | None = None
+    ) -> Features:
+        """The contract's values for B candidates, as far as they could be read in time.
 
         Args:
             ad_ids: the B candidates, each once.
             request: one row of the plan's request block.
             at_ms: time of the request, milliseconds since 1970; maximum ages and freshness count from it.
-
-        Raises:
-            StoreUnavailable: a tier did not answer.
+            budget: how long to wait; by default that of a usual request.
         """
         # By the watermarks that are known before the values are read: they may be newer, and never older than that.
         stale = self._tiers.watermarks.stale(self._plan.stream_views, at_ms, self._clock.now_ms())
+        budget, loop = budget or self._budget.for_call(len(ad_ids)), asyncio.get_running_loop()
         commands = [
             self._commands[s][key]
             for s, keys in ((USER, [user_id]), (AD, ad_ids))
             if s in self._commands
             for key in keys
         ]
-        waiting = await self._tiers.redis.send(b"".join(commands), len(commands)) if commands else None
+        away: list[str] = []
+        until, waiting = loop.time() + budget.redis_s, None
+        if commands and self._tiers.breakers[REDIS].allows():
+            waiting = self._tiers.redis.send(b"".join(commands), len(commands))
         try:
-            parts = await self._read_dynamodb(user_id, ad_ids)
+            parts = await self._read_dynamodb(user_id, ad_ids, budget.dynamodb_s, away)
         except BaseException:
             if waiting is not None:
-                waiting.add_done_callback(_forget)
+                waiting.add_done_callback(forget)
             raise
-        if waiting is not None:
-            parts += self._decode_redis(await self._tiers.redis.receive(waiting), len(ad_ids))
+        if commands:
+            values = None
+            if waiting is not None:
+                left = max(until - loop.time(), 0.0)
+                values = await self._heard(REDIS, self._tiers.redis.receive(waiting, left))
+            parts += self._decode_redis(values, len(ad_ids), away)
         parts.append((REQUEST, self._plan.request, request))
-        return assemble(self._plan, parts, len(ad_ids), at_ms, self._clock.now_ms(), stale)
+        return assemble(self._plan, parts, len(ad_ids), at_ms, self._clock.now_ms(), stale, tuple(away))
 
-    def _decode_redis(self, values: list[bytes | None], n: int) -> list[tuple[str, Block, Rows]]:
+    def _decode_redis(self, values: list[bytes | None] | None, n: int, away: list[str]) -> Parts:
         parts, at = [], 0
+        if values is None:
+            away.append(REDIS)
         for source, rows in ((USER, 1), (AD, n)):
             block = self._plan.block(source, REDIS)
-            if block is not None:
-                size = rows * len(block.fields)
-                parts.append((source, block, decode_redis(block, values[at : at + size], rows, self._tiers.decoder)))
-                at += size
+            if block is None:
+                continue
+            if values is None:
+                parts.append((source, block, Rows.not_read(block, rows)))
+                continue
+            size = rows * len(block.fields)
+            parts.append((source, block, decode_redis(block, values[at : at + size], rows, self._tiers.decoder)))
+            at += size
         return parts
 
-    async def _read_dynamodb(self, user_id: str, ad_ids: Sequence[str]) -> list[tuple[str, Block, Rows]]:
-        user = self._plan.block(USER, DYNAMODB)
-        parts: list[tuple[str, Block, Rows]] = []
+    async def _read_dynamodb(self, user_id: str, ad_ids: Sequence[str], seconds: float, away: list[str]) -> Parts:
+        user, cache, parts = self._plan.block(USER, DYNAMODB), self._cache, Parts()
         wanted: list[tuple[str, str]] = []
+        missing: list[int] = []
         if user is not None:
             user_entity = user.entity_id(user_id)
-            wanted += [(table, user_entity) for table in user.tables]
-        if self._ad_block is not None and self._cache is not None:
-            ads, items = await self._ads(self._ad_block, self._cache, ad_ids, wanted)
+            wanted = [(table, user_entity) for table in user.tables]
+        if self._ad_block is not None and cache is not None:
+            ads, missing = cache.take(ad_ids, self._clock.now_ms())
             parts.append((AD, self._ad_block, ads))
-        else:
-            items = await self._tiers.dynamodb.get(wanted)
+        if not wanted and not missing:
+            return parts
+        lacking = [ad_ids[i] for i in missing]
+        found = None
+        if self._tiers.breakers[DYNAMODB].allows():
+            # What comes late is kept all the same, for the next request.
+            load = asyncio.ensure_future(self._load(lacking, wanted))
+            found = await self._heard(DYNAMODB, within(load, seconds))
+        if found is None:
+            away.append(DYNAMODB)
+        if missing and cache is not None:
+            ads.copy_from(missing, cache.take_old(lacking) if found is None else found[0], slice(None))
         if user is not None:
-            parts.append((USER, user, decode_dynamodb(user, items, [user_entity], self._tiers.decoder)))
+            own = Rows.not_read(user, 1)
+            if found is not None:
+                own = decode_dynamodb(user, found[1], [user_entity], self._tiers.decoder)
+            parts.append((USER, user, own))
         return parts
 
-    async def _ads(
-        self, block: Block, cache: RowCache, ad_ids: Sequence[str], besides: list[tuple[str, str]]
-    ) -> tuple[Rows, dict[str, dict[str, object]]]:
-        """Rows of ads, from memory where it has them; and the items of what is asked for besides."""
-        now = self._clock.now_ms()
-        ads, missing = cache.take(ad_ids, now)
-        keys = [block.entity_id(ad_ids[i]) for i in missing]
-        items = await self._tiers.dynamodb.get([*besides, *((t, key) for t in block.tables for key in keys)])
-        if missing:
-            fresh = decode_dynamodb(block, items, keys, self._tiers.decoder)
-            ads.copy_from(missing, fresh, slice(None))
-            cache.put([ad_ids[i] for i in missing], fresh, now)
-        return ads, items
+    async def _load(self, ad_ids: Sequence[str], besides: list[tuple[str, str]]) -> tuple[Any, Items]:
+        """Reads and keeps the rows of ads; the items of what is asked for besides."""
+        block, now = self._ad_block, self._clock.now_ms()
+        keys = [block.entity_id(ad) for ad in ad_ids] if block else []
+        tables = block.tables if block else ()
+        items = await self._tiers.dynamodb.get([*besides, *((t, key) for t in tables for key in keys)])
+        if block is None or self._cache is None or not keys:
+            return None, items
+        fresh = decode_dynamodb(block, items, keys, self._tiers.decoder)
+        self._cache.put(ad_ids, fresh, now)
+        return fresh, items
 
-
-def _forget(answers: asyncio.Future[list[bytes | None]]) -> None:
-    """Nobody waits any more: a failure is not worth a warning that it was never looked at."""
-    if not answers.cancelled():
-        answers.exception()
+    async def _heard(self, tier: str, answer: Coroutine[Any, Any, T]) -> T | None:
+        """The answer of a tier, or None; its breaker learns which."""
+        breaker = self._tiers.breakers[tier]
+        try:
+            found = await answer
+        except (StoreUnavailable, TimeoutError) as error:
+            breaker.failed(str(error) or "timeout")
+            return None
+        breaker.succeeded()
+        return found

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import hiredis
 
+from serving.clients.waiting import within
 from serving.errors import StoreUnavailable
 
 
@@ -32,7 +33,14 @@ class _Pipeline(asyncio.Protocol):
         self._reader = hiredis.Reader()
         self._waiting: deque[_Pending] = deque()
         self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._heard = 0.0
         self.closed = False
+
+    @property
+    def silent_s(self) -> float:
+        """For how long nothing has come although something is waited for."""
+        return self._loop.time() - self._heard if self._waiting else 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -40,11 +48,14 @@ class _Pipeline(asyncio.Protocol):
     def send(self, commands: bytes, count: int) -> asyncio.Future[list[bytes | None]]:
         assert self._transport is not None
         pending = _Pending(count)
+        if not self._waiting:
+            self._heard = self._loop.time()
         self._waiting.append(pending)
         self._transport.write(commands)
         return pending.future
 
     def data_received(self, data: bytes) -> None:
+        self._heard = self._loop.time()
         self._reader.feed(data)
         take = self._reader.gets
         try:
@@ -89,59 +100,68 @@ class RedisTier:
     """Reads hashes; connects when first needed and again after a loss.
 
     Args:
-        timeout_s: for connecting, and for waiting for answers.
+        timeout_s: for connecting, and how long a connection may be silent before it is given up. Much longer than a
+            request waits: a Redis that stands still for a moment answers all it was asked.
     """
 
     def __init__(self, host: str, port: int, timeout_s: float = 2.0) -> None:
         self._host, self._port, self._timeout_s = host, port, timeout_s
         self._pipeline: _Pipeline | None = None
-        self._connecting = asyncio.Lock()
+        self._connecting: asyncio.Future[_Pipeline] | None = None
 
-    async def send(self, commands: bytes, count: int) -> asyncio.Future[list[bytes | None]]:
-        """Sends `count` commands whose answers are lists (HMGET, HGETALL) and returns at once.
+    def send(self, commands: bytes, count: int) -> asyncio.Future[list[bytes | None]]:
+        """Sends `count` commands whose answers are lists (HMGET, HGETALL); never waits, also not for a connection.
 
         Returns:
-            A future of the values of all answers, one after the other.
-
-        Raises:
-            StoreUnavailable: Redis cannot be reached; the future fails with it when it is lost before answering.
+            A future of the values of all answers, one after the other; StoreUnavailable when Redis cannot be reached,
+            or is lost before answering. Give it to `receive`.
         """
         pipeline = self._pipeline
         if pipeline is None or pipeline.closed:
-            pipeline = await self._connect()
+            return asyncio.ensure_future(self._connect_and_send(commands, count))
         return pipeline.send(commands, count)
 
-    async def receive(self, answers: asyncio.Future[list[bytes | None]]) -> list[bytes | None]:
-        """Waits for what `send` returned. A connection that does not answer in time is given up with all on it.
+    async def receive(
+        self, answers: asyncio.Future[list[bytes | None]], within_s: float | None = None
+    ) -> list[bytes | None]:
+        """Waits for what `send` returned. Who stops waiting leaves the connection, and what others wait for, alone.
+
+        Args:
+            within_s: how long; by default as long as a connection may be silent.
 
         Raises:
-            StoreUnavailable: no answer, or the connection is lost.
+            StoreUnavailable: no answer in time, or the connection is lost.
         """
-        if answers.done():
-            return answers.result()
-        pipeline = self._pipeline
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return await answers
+            return await within(answers, self._timeout_s if within_s is None else within_s)
         except TimeoutError as error:
-            if pipeline is not None:
-                pipeline.fail("did not answer others in time")
-            raise StoreUnavailable(f"Redis did not answer within {self._timeout_s} s") from error
+            pipeline = self._pipeline
+            if pipeline is not None and pipeline.silent_s >= self._timeout_s:
+                pipeline.fail(f"was silent for {self._timeout_s} s")
+            raise StoreUnavailable(f"Redis at {self._host}:{self._port}: {error}") from error
+
+    async def _connect_and_send(self, commands: bytes, count: int) -> list[bytes | None]:
+        if self._connecting is None or self._connecting.done():
+            self._connecting = asyncio.ensure_future(self._connect())
+        pipeline = await asyncio.shield(self._connecting)  # one attempt for all that wait
+        return await pipeline.send(commands, count)
 
     async def _connect(self) -> _Pipeline:
-        async with self._connecting:
-            if self._pipeline is not None and not self._pipeline.closed:
-                return self._pipeline
-            loop = asyncio.get_running_loop()
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    made: Any = await loop.create_connection(_Pipeline, self._host, self._port)
-            except (OSError, TimeoutError) as error:
-                raise StoreUnavailable(f"cannot connect to Redis at {self._host}:{self._port}: {error}") from error
-            self._pipeline = cast(_Pipeline, made[1])
+        if self._pipeline is not None and not self._pipeline.closed:
             return self._pipeline
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                made: Any = await loop.create_connection(_Pipeline, self._host, self._port)
+        except (OSError, TimeoutError) as error:
+            where = f"{self._host}:{self._port}"
+            raise StoreUnavailable(f"cannot connect to Redis at {where}: {error or 'timeout'}") from error
+        self._pipeline = cast(_Pipeline, made[1])
+        return self._pipeline
 
     def close(self) -> None:
         """Closes the connection."""
+        if self._connecting is not None:
+            self._connecting.cancel()
         if self._pipeline is not None:
             self._pipeline.fail("connection is being closed")

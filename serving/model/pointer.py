@@ -1,17 +1,25 @@
-"""Which model is to answer, and which are loaded: asked of MLflow and Triton, off the request path."""
+"""Which model is to answer, and which are loaded: asked of MLflow and Triton, off the request path.
+
+The ads' own click rates come from the artifact of the model's version in MLflow; a model is used before they are there.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
-from adfeast.contract.model_names import PRODUCTION_TAG, REGISTERED_MODEL
+from adfeast.contract.base_rates import FILE, BaseRates
+from adfeast.contract.model_names import PRODUCTION_TAG, REGISTERED_MODEL, parse_triton_model
 from adfeast.settings import Settings
 from serving.clients.http import HttpError, HttpPool
 from serving.errors import ModelUnavailable
 from serving.model.triton import Model, describe, loaded
+
+log = logging.getLogger(__name__)
+ATTEMPTS = 3  # to read the click rates of a version that may have none
 
 
 @dataclass(frozen=True)
@@ -35,9 +43,11 @@ class ModelPointer:
     def __init__(self, settings: Settings, triton: HttpPool) -> None:
         self._triton = triton
         self._mlflow = HttpPool(settings.mlflow_url, connections=2, timeout_s=10.0)
+        self._root = urlsplit(settings.mlflow_url).path
         query = urlencode({"name": REGISTERED_MODEL})
-        self._path = f"{urlsplit(settings.mlflow_url).path}/api/2.0/mlflow/registered-models/get?{query}"
+        self._path = f"{self._root}/api/2.0/mlflow/registered-models/get?{query}"
         self._known: dict[str, Model] = {}
+        self._attempts: dict[str, int] = {}
 
     async def look(self) -> Models:
         """What stands now.
@@ -56,7 +66,30 @@ class ModelPointer:
             except ModelUnavailable as error:
                 problems.append(str(error))
         self._known = found
+        for model in found.values():
+            await self._complete(model)
         return Models(production, found, tuple(problems))
+
+    async def _complete(self, model: Model) -> None:
+        """Gives a model the click rates of the ads, once they can be read."""
+        done = self._attempts.get(model.name, 0)
+        if model.rates is None or done >= ATTEMPTS:
+            return
+        self._attempts[model.name] = done + 1
+        try:
+            model.rates = await self._rates(model.name)
+            self._attempts[model.name] = ATTEMPTS
+        except (HttpError, TimeoutError, ValueError, KeyError, TypeError) as error:
+            log.warning("the click rates of the ads of %s are not known: %s", model.name, error or "timeout")
+
+    async def _rates(self, name: str) -> BaseRates:
+        version = urlencode({"name": REGISTERED_MODEL, "version": parse_triton_model(name)[0]})
+        answer = await self._mlflow.get(f"{self._root}/api/2.0/mlflow/model-versions/get?{version}")
+        run = json.loads(answer.body)["model_version"]["run_id"]
+        answer = await self._mlflow.get(f"{self._root}/get-artifact?{urlencode({'path': FILE, 'run_uuid': run})}")
+        if answer.status != 200:
+            raise ValueError(f"MLflow answers HTTP {answer.status} for {FILE}")
+        return BaseRates.from_bytes(answer.body)
 
     async def _production(self) -> str:
         """Triton name of the model that production points at, empty when there is none.

@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from adfeast.contract.model_names import INPUTS_PARAMETER, OUTPUT, REGISTERED_MODEL, SIGNATURE_PARAMETER
+from adfeast.contract.base_rates import BaseRates
+from adfeast.contract.model_names import (
+    INPUTS_PARAMETER,
+    OUTPUT,
+    PRIOR_PARAMETER,
+    REGISTERED_MODEL,
+    SIGNATURE_PARAMETER,
+)
 from adfeast.contract.signature import DTYPES, TENSORS, Signature
 from serving.clients.http import HttpError, HttpPool, Response
 from serving.errors import ModelUnavailable
@@ -23,10 +30,14 @@ class Model:
     Attributes:
         heads: rows to everything of an inference call that stands before the tensors; the same for each request of so
             many rows.
+        rates: what is answered when the model cannot be asked; the ads' own come later than the prior, and None stands
+            for a model that was exported without.
     """
 
-    def __init__(self, name: str, signature: Signature, max_batch: int, authority: bytes) -> None:
-        self.name, self.signature, self.max_batch = name, signature, max_batch
+    def __init__(
+        self, name: str, signature: Signature, max_batch: int, authority: bytes, rates: BaseRates | None = None
+    ) -> None:
+        self.name, self.signature, self.max_batch, self.rates = name, signature, max_batch, rates
         self.roles = [role for role in TENSORS if signature.width(role)]
         self.heads: Memo[int, bytes] = Memo(lambda rows: self._head(rows, authority.decode()), _HEADS_KEPT)
 
@@ -97,7 +108,15 @@ async def describe(http: HttpPool, name: str) -> Model:
     said = config["parameters"].get(SIGNATURE_PARAMETER, {}).get("string_value", "")
     if said != signature.hash:
         raise ModelUnavailable(f"model {name!r} answers for signature {said}, but its inputs have {signature.hash}")
-    return Model(name, signature, int(config.get("max_batch_size", 0)), http.authority)
+    return Model(name, signature, int(config.get("max_batch_size", 0)), http.authority, _prior(config))
+
+
+def _prior(config: Any) -> BaseRates | None:
+    try:
+        prior = float(config["parameters"][PRIOR_PARAMETER]["string_value"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return BaseRates(prior) if 0 < prior < 1 else None
 
 
 def _json(answer: Response, what: str) -> Any:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adfeast.contract.snapshots import Snapshot
+from serving.budget import Budget
 from serving.errors import NoModel
 from serving.live import Live
-from serving.model.scorer import Scorer
+from serving.predict.ladder import Ladder
 from serving.predict.publisher import SnapshotPublisher
 from serving.predict.request import new_id
 from serving.proto import adfeast_pb2 as pb
@@ -25,26 +27,31 @@ class Predictor:
 
     Args:
         live: the value to serve with, None before there is one.
+        budget: of a usual request.
         snapshot_first: hold each answer until Kafka has its snapshot.
     """
 
     def __init__(
         self,
         live: Callable[[], Live],
-        scorer: Scorer,
+        ladder: Ladder,
         publisher: SnapshotPublisher,
+        budget: Budget,
         *,
         snapshot_first: bool = False,
         new_attempt: Callable[[], str] = new_id,
     ) -> None:
-        self._live, self._scorer, self._publisher = live, scorer, publisher
+        self._live, self._ladder, self._publisher, self._budget = live, ladder, publisher, budget
         self._snapshot_first, self._new_attempt = snapshot_first, new_attempt
 
-    async def predict(self, message: pb.PredictRequest) -> pb.PredictResponse:
+    async def predict(self, message: pb.PredictRequest, remaining_s: float | None = None) -> pb.PredictResponse:
         """The answer; its snapshot is published after it, or before if the predictor was told so.
 
+        Args:
+            remaining_s: until the caller's deadline, None without one.
+
         Raises:
-            InvalidRequest, StoreUnavailable, ModelUnavailable, NoModel, NotAcknowledged: see `serving.errors`.
+            InvalidRequest, ModelUnavailable, NoModel, NotAcknowledged: see `serving.errors`.
         """
         started = time.perf_counter()
         live = self._live()
@@ -54,8 +61,10 @@ class Predictor:
                 "; ".join(live.problems) or "no model is deployed: register one and run `adfeast model deploy`"
             )
         model = live.answers.model
-        features = await live.reader.read(auction.user_id, auction.ad_ids, auction.request, auction.at_ms)
-        scores = await self._scorer.score(model, live.answers.selection.take(features.tensors))
+        user_id, ad_ids = auction.user_id, auction.ad_ids
+        budget = self._budget.for_call(len(ad_ids), remaining_s)
+        features = await live.reader.read(user_id, ad_ids, auction.request, auction.at_ms, budget)
+        scored = await self._ladder.score(live.answers, user_id, ad_ids, features, budget.triton_s)
         response = pb.PredictResponse(
             model_version=model.name,
             request_id=auction.request_id,
@@ -63,23 +72,26 @@ class Predictor:
             unknown_user=features.unknown_user,
             unknown_ads=features.unknown_ads,
             stale_views=features.stale_views,
+            away=scored.away,
         )
-        response.MergeFromString(_packed(scores))
+        _tell_rungs(response, scored.rungs)
+        response.MergeFromString(_packed(scored.scores))
         snapshot = Snapshot(
             request_id=auction.request_id,
             attempt_id=response.attempt_id,
             event_timestamp=auction.at_ms,
-            user_id=auction.user_id,
+            user_id=user_id,
             model_version=model.name,
             feature_service=live.service,
             contract_hash=live.contract.hash,
-            ad_ids=auction.ad_ids,
-            scores=scores,
+            ad_ids=ad_ids,
+            scores=scored.scores,
             tensors=features.tensors,
             shared_status=features.shared_status,
             ad_status=features.ad_status,
             shared_times=features.shared_times,
             ad_times=features.ad_times,
+            rungs=scored.rungs,
         )
         if self._snapshot_first:
             await self._publisher.confirm(live.codec, snapshot)
@@ -87,6 +99,16 @@ class Predictor:
             self._publisher.publish_soon(live.codec, snapshot)
         response.latency_ms = (time.perf_counter() - started) * 1000
         return response
+
+
+def _tell_rungs(response: pb.PredictResponse, rungs: NDArray[np.uint8]) -> None:
+    """The rung of most candidates, and the others by their rung."""
+    counts = np.bincount(rungs)
+    main = int(counts.argmax())
+    response.rung = cast(pb.Rung, main)
+    for rung in np.flatnonzero(counts).tolist():
+        if rung != main:
+            response.deviations.add(rung=rung, ads=np.flatnonzero(rungs == rung).tolist())
 
 
 def _packed(scores: NDArray[np.float32]) -> bytes:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bserving/proto/adfeast.proto\x12\nadfeast.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"T\n\x05Value\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x11\n\x07integer\x18\x02 \x01(\x03H\x00\x12\x10\n\x06number\x18\x03 \x01(\x01H\x00\x12\x0e\n\x04\x66lag\x18\x04 \x01(\x08H\x00\x42\x06\n\x04kind\"\xf2\x01\n\x0ePredictRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x64_ids\x18\x02 \x03(\t\x12\x38\n\x07\x63ontext\x18\x03 \x03(\x0b\x32\'.adfeast.v1.PredictRequest.ContextEntry\x12.\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x1a\x41\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.adfeast.v1.Value:\x02\x38\x01\"\xb4\x01\n\x0fPredictResponse\x12\x0e\n\x06scores\x18\x01 \x03(\x02\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x12\n\nlatency_ms\x18\x03 \x01(\x02\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x14\n\x0cunknown_user\x18\x05 \x01(\x08\x12\x13\n\x0bunknown_ads\x18\x06 \x03(\r\x12\x12\n\nattempt_id\x18\x07 \x01(\t\x12\x13\n\x0bstale_views\x18\x08 \x03(\t\"x\n\x05\x45vent\x12-\n\x06\x66ields\x18\x01 \x03(\x0b\x32\x1d.adfeast.v1.Event.FieldsEntry\x1a@\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.adfeast.v1.Value:\x02\x38\x01\"5\n\x10LogEventsRequest\x12!\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.adfeast.v1.Event\"%\n\x11LogEventsResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\r\"\x0f\n\rStatusRequest\"\xd2\x01\n\x0eStatusResponse\x12\x17\n\x0f\x66\x65\x61ture_service\x18\x01 \x01(\t\x12\x15\n\rcontract_hash\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12\x0f\n\x07refused\x18\x04 \x01(\t\x12\x1e\n\x16snapshots_acknowledged\x18\x05 \x01(\x04\x12\x16\n\x0esnapshots_lost\x18\x06 \x01(\x04\x12\x0e\n\x06models\x18\x07 \x03(\t\x12\x0e\n\x06server\x18\x08 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\t \x03(\t2\xa8\x02\n\nPrediction\x12\x42\n\x07Predict\x12\x1a.adfeast.v1.PredictRequest\x1a\x1b.adfeast.v1.PredictResponse\x12L\n\rLogImpression\x12\x1c.adfeast.v1.LogEventsRequest\x1a\x1d.adfeast.v1.LogEventsResponse\x12G\n\x08LogClick\x12\x1c.adfeast.v1.LogEventsRequest\x1a\x1d.adfeast.v1.LogEventsResponse\x12?\n\x06Status\x12\x19.adfeast.v1.StatusRequest\x1a\x1a.adfeast.v1.StatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bserving/proto/adfeast.proto\x12\nadfeast.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"T\n\x05Value\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x11\n\x07integer\x18\x02 \x01(\x03H\x00\x12\x10\n\x06number\x18\x03 \x01(\x01H\x00\x12\x0e\n\x04\x66lag\x18\x04 \x01(\x08H\x00\x42\x06\n\x04kind\"\xf2\x01\n\x0ePredictRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x64_ids\x18\x02 \x03(\t\x12\x38\n\x07\x63ontext\x18\x03 \x03(\x0b\x32\'.adfeast.v1.PredictRequest.ContextEntry\x12.\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x1a\x41\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.adfeast.v1.Value:\x02\x38\x01\"8\n\tDeviation\x12\x1e\n\x04rung\x18\x01 \x01(\x0e\x32\x10.adfeast.v1.Rung\x12\x0b\n\x03\x61\x64s\x18\x02 \x03(\r\"\x8d\x02\n\x0fPredictResponse\x12\x0e\n\x06scores\x18\x01 \x03(\x02\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x12\n\nlatency_ms\x18\x03 \x01(\x02\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x14\n\x0cunknown_user\x18\x05 \x01(\x08\x12\x13\n\x0bunknown_ads\x18\x06 \x03(\r\x12\x12\n\nattempt_id\x18\x07 \x01(\t\x12\x13\n\x0bstale_views\x18\x08 \x03(\t\x12\x1e\n\x04rung\x18\t \x01(\x0e\x32\x10.adfeast.v1.Rung\x12)\n\ndeviations\x18\n \x03(\x0b\x32\x15.adfeast.v1.Deviation\x12\x0c\n\x04\x61way\x18\x0b \x03(\t\"x\n\x05\x45vent\x12-\n\x06\x66ields\x18\x01 \x03(\x0b\x32\x1d.adfeast.v1.Event.FieldsEntry\x1a@\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.adfeast.v1.Value:\x02\x38\x01\"5\n\x10LogEventsRequest\x12!\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.adfeast.v1.Event\"%\n\x11LogEventsResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\r\"\x0f\n\rStatusRequest\"\xe6\x02\n\x0eStatusResponse\x12\x17\n\x0f\x66\x65\x61ture_service\x18\x01 \x01(\t\x12\x15\n\rcontract_hash\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12\x0f\n\x07refused\x18\x04 \x01(\t\x12\x1e\n\x16snapshots_acknowledged\x18\x05 \x01(\x04\x12\x16\n\x0esnapshots_lost\x18\x06 \x01(\x04\x12\x0e\n\x06models\x18\x07 \x03(\t\x12\x0e\n\x06server\x18\x08 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\t \x03(\t\x12 \n\x05state\x18\n \x01(\x0e\x32\x11.adfeast.v1.State\x12\x0c\n\x04\x61way\x18\x0b \x03(\t\x12\x34\n\x05rungs\x18\x0c \x03(\x0b\x32%.adfeast.v1.StatusResponse.RungsEntry\x1a,\n\nRungsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01*p\n\x04Rung\x12\x14\n\x10RUNG_UNSPECIFIED\x10\x00\x12\x0e\n\nRUNG_FRESH\x10\x01\x12\x0f\n\x0bRUNG_CACHED\x10\x02\x12\x10\n\x0cRUNG_PARTIAL\x10\x03\x12\x0f\n\x0bRUNG_AD_CTR\x10\x04\x12\x0e\n\nRUNG_PRIOR\x10\x05*W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_STARTING\x10\x01\x12\x0f\n\x0bSTATE_READY\x10\x02\x12\x12\n\x0eSTATE_DEGRADED\x10\x03\x32\xa8\x02\n\nPrediction\x12\x42\n\x07Predict\x12\x1a.adfeast.v1.PredictRequest\x1a\x1b.adfeast.v1.PredictResponse\x12L\n\rLogImpression\x12\x1c.adfeast.v1.LogEventsRequest\x1a\x1d.adfeast.v1.LogEventsResponse\x12G\n\x08LogClick\x12\x1c.adfeast.v1.LogEventsRequest\x1a\x1d.adfeast.v1.LogEventsResponse\x12?\n\x06Status\x12\x19.adfeast.v1.StatusRequest\x1a\x1a.adfeast.v1.StatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,26 +36,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREDICTREQUEST_CONTEXTENTRY']._serialized_options = b'8\001'
   _globals['_EVENT_FIELDSENTRY']._loaded_options = None
   _globals['_EVENT_FIELDSENTRY']._serialized_options = b'8\001'
+  _globals['_STATUSRESPONSE_RUNGSENTRY']._loaded_options = None
+  _globals['_STATUSRESPONSE_RUNGSENTRY']._serialized_options = b'8\001'
+  _globals['_RUNG']._serialized_start=1331
+  _globals['_RUNG']._serialized_end=1443
+  _globals['_STATE']._serialized_start=1445
+  _globals['_STATE']._serialized_end=1532
   _globals['_VALUE']._serialized_start=76
   _globals['_VALUE']._serialized_end=160
   _globals['_PREDICTREQUEST']._serialized_start=163
   _globals['_PREDICTREQUEST']._serialized_end=405
   _globals['_PREDICTREQUEST_CONTEXTENTRY']._serialized_start=340
   _globals['_PREDICTREQUEST_CONTEXTENTRY']._serialized_end=405
-  _globals['_PREDICTRESPONSE']._serialized_start=408
-  _globals['_PREDICTRESPONSE']._serialized_end=588
-  _globals['_EVENT']._serialized_start=590
-  _globals['_EVENT']._serialized_end=710
-  _globals['_EVENT_FIELDSENTRY']._serialized_start=646
-  _globals['_EVENT_FIELDSENTRY']._serialized_end=710
-  _globals['_LOGEVENTSREQUEST']._serialized_start=712
-  _globals['_LOGEVENTSREQUEST']._serialized_end=765
-  _globals['_LOGEVENTSRESPONSE']._serialized_start=767
-  _globals['_LOGEVENTSRESPONSE']._serialized_end=804
-  _globals['_STATUSREQUEST']._serialized_start=806
-  _globals['_STATUSREQUEST']._serialized_end=821
-  _globals['_STATUSRESPONSE']._serialized_start=824
-  _globals['_STATUSRESPONSE']._serialized_end=1034
-  _globals['_PREDICTION']._serialized_start=1037
-  _globals['_PREDICTION']._serialized_end=1333
+  _globals['_DEVIATION']._serialized_start=407
+  _globals['_DEVIATION']._serialized_end=463
+  _globals['_PREDICTRESPONSE']._serialized_start=466
+  _globals['_PREDICTRESPONSE']._serialized_end=735
+  _globals['_EVENT']._serialized_start=737
+  _globals['_EVENT']._serialized_end=857
+  _globals['_EVENT_FIELDSENTRY']._serialized_start=793
+  _globals['_EVENT_FIELDSENTRY']._serialized_end=857
+  _globals['_LOGEVENTSREQUEST']._serialized_start=859
+  _globals['_LOGEVENTSREQUEST']._serialized_end=912
+  _globals['_LOGEVENTSRESPONSE']._serialized_start=914
+  _globals['_LOGEVENTSRESPONSE']._serialized_end=951
+  _globals['_STATUSREQUEST']._serialized_start=953
+  _globals['_STATUSREQUEST']._serialized_end=968
+  _globals['_STATUSRESPONSE']._serialized_start=971
+  _globals['_STATUSRESPONSE']._serialized_end=1329
+  _globals['_STATUSRESPONSE_RUNGSENTRY']._serialized_start=1285
+  _globals['_STATUSRESPONSE_RUNGSENTRY']._serialized_end=1329
+  _globals['_PREDICTION']._serialized_start=1535
+  _globals['_PREDICTION']._serialized_end=1831
 # @@protoc_insertion_point(module_scope)

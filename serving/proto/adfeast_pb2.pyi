@@ -7,8 +7,36 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class Rung(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RUNG_UNSPECIFIED: _ClassVar[Rung]
+    RUNG_FRESH: _ClassVar[Rung]
+    RUNG_CACHED: _ClassVar[Rung]
+    RUNG_PARTIAL: _ClassVar[Rung]
+    RUNG_AD_CTR: _ClassVar[Rung]
+    RUNG_PRIOR: _ClassVar[Rung]
+
+class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STATE_UNSPECIFIED: _ClassVar[State]
+    STATE_STARTING: _ClassVar[State]
+    STATE_READY: _ClassVar[State]
+    STATE_DEGRADED: _ClassVar[State]
+
+RUNG_UNSPECIFIED: Rung
+RUNG_FRESH: Rung
+RUNG_CACHED: Rung
+RUNG_PARTIAL: Rung
+RUNG_AD_CTR: Rung
+RUNG_PRIOR: Rung
+STATE_UNSPECIFIED: State
+STATE_STARTING: State
+STATE_READY: State
+STATE_DEGRADED: State
 
 class Value(_message.Message):
     __slots__ = ("flag", "integer", "number", "text")
@@ -57,12 +85,23 @@ class PredictRequest(_message.Message):
         request_id: str | None = ...,
     ) -> None: ...
 
+class Deviation(_message.Message):
+    __slots__ = ("ads", "rung")
+    RUNG_FIELD_NUMBER: _ClassVar[int]
+    ADS_FIELD_NUMBER: _ClassVar[int]
+    rung: Rung
+    ads: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, rung: Rung | str | None = ..., ads: _Iterable[int] | None = ...) -> None: ...
+
 class PredictResponse(_message.Message):
     __slots__ = (
         "attempt_id",
+        "away",
+        "deviations",
         "latency_ms",
         "model_version",
         "request_id",
+        "rung",
         "scores",
         "stale_views",
         "unknown_ads",
@@ -76,6 +115,9 @@ class PredictResponse(_message.Message):
     UNKNOWN_ADS_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     STALE_VIEWS_FIELD_NUMBER: _ClassVar[int]
+    RUNG_FIELD_NUMBER: _ClassVar[int]
+    DEVIATIONS_FIELD_NUMBER: _ClassVar[int]
+    AWAY_FIELD_NUMBER: _ClassVar[int]
     scores: _containers.RepeatedScalarFieldContainer[float]
     model_version: str
     latency_ms: float
@@ -84,6 +126,9 @@ class PredictResponse(_message.Message):
     unknown_ads: _containers.RepeatedScalarFieldContainer[int]
     attempt_id: str
     stale_views: _containers.RepeatedScalarFieldContainer[str]
+    rung: Rung
+    deviations: _containers.RepeatedCompositeFieldContainer[Deviation]
+    away: _containers.RepeatedScalarFieldContainer[str]
     def __init__(
         self,
         scores: _Iterable[float] | None = ...,
@@ -94,6 +139,9 @@ class PredictResponse(_message.Message):
         unknown_ads: _Iterable[int] | None = ...,
         attempt_id: str | None = ...,
         stale_views: _Iterable[str] | None = ...,
+        rung: Rung | str | None = ...,
+        deviations: _Iterable[Deviation | _Mapping] | None = ...,
+        away: _Iterable[str] | None = ...,
     ) -> None: ...
 
 class Event(_message.Message):
@@ -128,16 +176,27 @@ class StatusRequest(_message.Message):
 
 class StatusResponse(_message.Message):
     __slots__ = (
+        "away",
         "contract_hash",
         "feature_service",
         "features",
         "model_version",
         "models",
         "refused",
+        "rungs",
         "server",
         "snapshots_acknowledged",
         "snapshots_lost",
+        "state",
     )
+    class RungsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: str | None = ..., value: int | None = ...) -> None: ...
+
     FEATURE_SERVICE_FIELD_NUMBER: _ClassVar[int]
     CONTRACT_HASH_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -147,6 +206,9 @@ class StatusResponse(_message.Message):
     MODELS_FIELD_NUMBER: _ClassVar[int]
     SERVER_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    AWAY_FIELD_NUMBER: _ClassVar[int]
+    RUNGS_FIELD_NUMBER: _ClassVar[int]
     feature_service: str
     contract_hash: str
     model_version: str
@@ -156,6 +218,9 @@ class StatusResponse(_message.Message):
     models: _containers.RepeatedScalarFieldContainer[str]
     server: str
     features: _containers.RepeatedScalarFieldContainer[str]
+    state: State
+    away: _containers.RepeatedScalarFieldContainer[str]
+    rungs: _containers.ScalarMap[str, int]
     def __init__(
         self,
         feature_service: str | None = ...,
@@ -167,4 +232,7 @@ class StatusResponse(_message.Message):
         models: _Iterable[str] | None = ...,
         server: str | None = ...,
         features: _Iterable[str] | None = ...,
+        state: State | str | None = ...,
+        away: _Iterable[str] | None = ...,
+        rungs: _Mapping[str, int] | None = ...,
     ) -> None: ...

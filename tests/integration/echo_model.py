@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from adfeast.contract.model_names import (
     INPUTS_PARAMETER,
     OUTPUT,
+    PRIOR_PARAMETER,
     PRODUCTION_TAG,
     REGISTERED_MODEL,
     SIGNATURE_PARAMETER,
@@ -26,6 +27,7 @@ from adfeast.contract.signature import DTYPES, TENSORS, Signature
 from adfeast.contract.tensors import Tensors
 from adfeast.settings import Settings
 
+PRIOR = 0.03125
 MODEL = """
 import zlib
 
@@ -68,6 +70,7 @@ def write_model(
         input [ {inputs} ] output [ {{ name: "{OUTPUT}" data_type: TYPE_FP32 dims: [ 1 ] }} ]
         instance_group [ {{ kind: KIND_CPU count: 1 }} ] dynamic_batching {{ }}
         parameters {{ key: "{SIGNATURE_PARAMETER}" value {{ string_value: "{signature_hash}" }} }}
+        parameters {{ key: "{PRIOR_PARAMETER}" value {{ string_value: "{PRIOR}" }} }}
         parameters {{ key: "{INPUTS_PARAMETER}" value {{ string_value: {json.dumps(signature.to_json())} }} }}
     """
     folder = repository / name

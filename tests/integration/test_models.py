@@ -1,5 +1,6 @@
 """Train, register, deploy and serve on a real MLflow and a real Triton."""
 
+import asyncio
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from tritonclient.http import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
 from adfeast import fleet
+from adfeast.contract.base_rates import BaseRates
 from adfeast.contract.model_names import INPUTS_PARAMETER, OUTPUT, SIGNATURE_PARAMETER, triton_model
 from adfeast.contract.signature import TENSORS, Signature
 from adfeast.feast_ext.registry import load_definitions
@@ -17,6 +19,8 @@ from adfeast.settings import Settings
 from registry import versions as models
 from registry.deploy import deploy
 from registry.errors import ArtifactError, DeployFailed, InputsNotMade, UnknownVersion
+from serving.clients.http import HttpPool
+from serving.model.pointer import ModelPointer, Models
 from tests.integration.deployed import ask, loaded
 from training.export.flavours import FLAVOURS, TOLERANCE, export, logit_change, random_rows
 from training.model.bootstrap import constant
@@ -25,6 +29,7 @@ from training.model.head import Head
 from training.model.kinds.dlrm import dlrm
 
 RATE = 0.0125
+SHOWN = BaseRates.count(["often", "often", "once"], np.array([1, 0, 0]))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +51,7 @@ def eager(signature: Signature) -> Served:
 @pytest.fixture(scope="module")
 def artifact(signature: Signature, eager: Served, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = constant(signature, RATE, tmp_path_factory.mktemp("artifact") / "model").path
-    export(eager, signature, out)
+    export(eager, signature, out, rates=SHOWN)
     return out
 
 
@@ -98,6 +103,25 @@ def test_triton_gives_back_a_signature_of_odd_characters_verbatim(
         shutil.rmtree(folder)
     assert stored == signature.to_json()
     assert Signature.from_json(stored) == signature
+
+
+def test_a_server_learns_the_click_rates_that_a_version_carries(settings: Settings, second: int) -> None:
+    name = deploy(settings, second)
+
+    async def look() -> Models:
+        triton = HttpPool(settings.triton_http)
+        pointer = ModelPointer(settings, triton)
+        try:
+            return await pointer.look()
+        finally:
+            pointer.close()
+            triton.close()
+
+    rates = asyncio.run(look()).loaded[name].rates
+    assert rates is not None
+    assert rates.prior == SHOWN.prior
+    assert rates.of(["often", "once"]).tolist() == SHOWN.of(["often", "once"]).tolist()
+    assert np.isnan(rates.of(["never"])).all()
 
 
 def test_a_bad_row_answers_nan_alone(

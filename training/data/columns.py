@@ -4,7 +4,8 @@ The contract of a set is the union of those its snapshots were made under, the n
 column, of its own name, and `<name>__status` beside it. Of two features of one name (a window that was changed, say)
 the newer has the name; the older is `<name>@<digest>`, the first 8 hex digits of the SHA-256 of its identity.
 
-A value that is missing, too old or stale is null (dense), -1 (ids, lists) or zeros (embeddings); its status says why.
+A value that is missing, too old, stale or unread is null (dense), -1 (ids, lists) or zeros (embeddings); its status
+says why. `rung` says how the served score was made: only a `fresh` or `partial` one is the model's of these values.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from adfeast.contract.tensors import Status
 from training.errors import UnusableContract
 
 LABEL, WEIGHT, POSITION, SCORE = "label", "weight", "position", "score"
-ATTEMPT_ID, MODEL = "attempt_id", "model_version"
+ATTEMPT_ID, MODEL, RUNG = "attempt_id", "model_version", "rung"
 # A status beside those of adfeast.contract.tensors.Status: the snapshot's contract had no such feature.
 NOT_LOGGED = 0
 STATUS_TEXTS = {NOT_LOGGED: "not logged"} | {int(status): status.text for status in Status}
@@ -68,6 +69,7 @@ def training_schema(contract: Contract, user_key: str, ad_key: str, interval: tu
         (EVENT_TIME, TIME),
         (SCORE, pa.float32()),
         (MODEL, pa.string()),
+        (RUNG, pa.string()),  # see adfeast.contract.rungs
         (POSITION, pa.int32()),  # null where the impression does not say it
     ]
     for identity, name in column_names(contract).items():

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pyspark import TaskContext
 
 from adfeast.contract.events import EVENT_ID, EVENT_TIME
+from adfeast.contract.rungs import Rung
 from adfeast.contract.signature import AD, TENSORS, Contract, Identity
 from adfeast.contract.snapshots import Snapshot, SnapshotCodec
 from adfeast.errors import InvalidEvent
@@ -129,7 +130,7 @@ class Decoder:
     def _plain(snapshot: Snapshot, shown: dict[str, Any], at: int) -> tuple[Any, ...]:
         # In the order of the schema, up to the first feature.
         ids = (snapshot.request_id, snapshot.attempt_id, shown[EVENT_ID], snapshot.user_id, shown[AD_KEY])
-        answered = (float(snapshot.scores[at]), snapshot.model_version)
+        answered = (float(snapshot.scores[at]), snapshot.model_version, Rung(snapshot.rungs[at]).text)
         return (shown[LABEL], 1.0, *ids, shown[EVENT_TIME], *answered, shown[POSITION])
 
 

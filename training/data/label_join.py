@@ -38,7 +38,7 @@ from training.errors import NothingToLabel
 
 log = logging.getLogger(__name__)
 JOB = "labels"
-RULE = 2  # of labelling and joining; raise it when the same events would give other rows
+RULE = 3  # of labelling and joining; raise it when the same events would give other rows
 PARTS = 4
 WRITTEN = ("rows", "positives", "not_candidates")
 

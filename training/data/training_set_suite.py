@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from adfeast.contract.events import EVENT_TIME, IMPRESSION_ID, REQUEST_ID
 from adfeast.contract.ids import MISSING_ID
+from adfeast.contract.rungs import Rung
 from adfeast.contract.signature import Contract
 from adfeast.contract.tensors import Status
 from training.data.columns import (
@@ -19,6 +20,7 @@ from training.data.columns import (
     LABEL,
     MODEL,
     NOT_LOGGED,
+    RUNG,
     SCORE,
     STATUS_TEXTS,
     WEIGHT,
@@ -78,9 +80,10 @@ def suite(
         gxe.ExpectColumnMeanToBeBetween(column=LABEL, min_value=max(click_rate[0], _TINY), max_value=click_rate[1]),
         gxe.ExpectColumnValuesToBeBetween(column=WEIGHT, min_value=0, strict_min=True),
         gxe.ExpectColumnValuesToBeBetween(column=SCORE, min_value=0, max_value=1),
+        gxe.ExpectColumnValuesToBeInSet(column=RUNG, value_set=[rung.text for rung in Rung]),
     ]
     expected.append(gxe.ExpectColumnMeanToBeBetween(column=_ANY, min_value=_TINY))
-    whole = (LABEL, WEIGHT, SCORE, MODEL, ATTEMPT_ID, IMPRESSION_ID, REQUEST_ID, EVENT_TIME)
+    whole = (LABEL, WEIGHT, SCORE, MODEL, RUNG, ATTEMPT_ID, IMPRESSION_ID, REQUEST_ID, EVENT_TIME)
     expected += [gxe.ExpectColumnValuesToNotBeNull(column=c) for c in whole]
     reasons = [status for status in STATUS_TEXTS if status != Status.PRESENT]
     for i, name in column_names(contract).items():
@@ -102,7 +105,7 @@ def suite(
 
 
 def statuses(table: pa.Table, contract: Contract) -> dict[str, dict[str, int]]:
-    """Rows of each feature by what is known of its value: `present`, `missing`, `too old`, `stale`, `not logged`."""
+    """Rows of each feature by what is known of its value, in the words of `STATUS_TEXTS`."""
     found = {}
     for name in column_names(contract).values():
         counted = pc.value_counts(table[status_column(name)]).to_pylist()

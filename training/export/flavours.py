@@ -8,6 +8,7 @@
       evaluation.json    for a report: reliability curves, splits, calibration, configuration, seeds
       export.json        per flavour: bytes, and the largest `logit_change` against the eager module over `rows`
       probe.npz          a few rows with the probability the eager module gives them, to prove a deployed model
+      base_rates.npz     the click rates of the ads it learnt from, and of all of them, for when it cannot be asked
 
 A flavour folder is a whole Triton model but for its name, which Triton takes from the folder it is deployed under.
 Nothing is pickled. `registry/` reads these files and nothing else.
@@ -28,7 +29,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adfeast.contract.model_names import INPUTS_PARAMETER, OUTPUT, SIGNATURE_PARAMETER
+from adfeast.contract import base_rates
+from adfeast.contract.base_rates import BaseRates
+from adfeast.contract.model_names import INPUTS_PARAMETER, OUTPUT, PRIOR_PARAMETER, SIGNATURE_PARAMETER
 from adfeast.contract.signature import TENSORS, Signature
 from adfeast.contract.tensors import Tensors
 from training.model.core import Served, predict, to_torch
@@ -46,8 +49,8 @@ FLOOR = 1e-3  # odds below this count as this: there single precision, not the m
 _TRITON_TYPES = {"dense": "TYPE_FP32", "ids": "TYPE_INT64", "lists": "TYPE_INT64", "embeddings": "TYPE_FP32"}
 
 
-def export(model: Served, signature: Signature, out: Path, *, seed: int = 0) -> dict[str, Any]:
-    """Writes model_repository/, signature.json, export.json and probe.npz into `out`.
+def export(model: Served, signature: Signature, out: Path, *, rates: BaseRates, seed: int = 0) -> dict[str, Any]:
+    """Writes model_repository/, signature.json, export.json, probe.npz and base_rates.npz into `out`.
 
     Returns:
         What export.json holds.
@@ -62,12 +65,13 @@ def export(model: Served, signature: Signature, out: Path, *, seed: int = 0) -> 
     expected = predict(model, rows)
     out.mkdir(parents=True, exist_ok=True)
     (out / "signature.json").write_text(signature.to_json())
+    (out / base_rates.FILE).write_bytes(rates.to_bytes())
     report: dict[str, Any] = {}
     for flavour, (file, make, run) in FLAVOURS.items():
         folder = out / "model_repository" / flavour
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "1").mkdir(parents=True)
-        (folder / "config.pbtxt").write_text(config(signature, flavour))
+        (folder / "config.pbtxt").write_text(config(signature, flavour, rates.prior))
         (folder / "1" / "signature.json").write_text(signature.to_json())
         shutil.copyfile(MODEL_SOURCE, folder / "1" / "model.py")
         path = folder / "1" / file
@@ -102,8 +106,8 @@ def logit_change(found: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.floa
     return np.abs(np.asarray(found, np.float64) - p) / np.maximum(p * (1 - p), FLOOR)
 
 
-def config(signature: Signature, flavour: str) -> str:
-    """Triton's config.pbtxt without a name."""
+def config(signature: Signature, flavour: str, prior: float) -> str:
+    """Triton's config.pbtxt without a name; `prior` is the click rate of all that the model learnt from."""
     widths = {TENSORS[role]: signature.width(role) for role in TENSORS}
     inputs = ",\n".join(
         f'  {{ name: "{name}" data_type: {_TRITON_TYPES[name]} dims: [ {width} ] }}'
@@ -113,6 +117,7 @@ def config(signature: Signature, flavour: str) -> str:
     parameters = {
         SIGNATURE_PARAMETER: signature.hash,
         INPUTS_PARAMETER: signature.to_json(),
+        PRIOR_PARAMETER: repr(float(prior)),
         "flavour": flavour,
         "feature_service": signature.service,
     }

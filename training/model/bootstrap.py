@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from adfeast.contract.base_rates import BaseRates
 from adfeast.contract.signature import Signature
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings
@@ -33,7 +34,7 @@ def constant(signature: Signature, prior: float, out: Path) -> Artifact:
     """`run` without the registry."""
     if not 0 < prior < 1:
         raise ModelError(f"the prior click rate must lie between 0 and 1, got {prior}")
-    exported = export(Served(logistic(signature, prior), Head()), signature, out)
+    exported = export(Served(logistic(signature, prior), Head()), signature, out, rates=BaseRates(prior))
     metrics = {"model": "prior", "prior": prior, "models": {}, "parts": {}}
     (out / "metrics.json").write_text(json.dumps(metrics, indent=1))
     (out / "evaluation.json").write_text(json.dumps({"prior": prior, "export": exported}, indent=1))

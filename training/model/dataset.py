@@ -1,7 +1,9 @@
 """A training set in Parquet as the tensors of a model's signature, in batches, split by time.
 
 A training set holds what was logged; a signature takes any ordered subset of it. What an input lacks is filled by the
-rule of the prediction server (adfeast.contract.tensors), so a row is trained on as it would be served.
+rule of the prediction server (adfeast.contract.tensors), so a row is trained on as it would be served. A row of which
+an input was not read, because its store was away, is left out whatever is asked: its values are not missing, they are
+not known, and a model that learnt from them would learn when stores are away.
 
 The reader is a generator over row groups: groups come in a seeded order, a buffer of several is shuffled, and each
 column is copied once into a preallocated tensor, which is an order of magnitude faster than a torch DataLoader.
@@ -24,7 +26,7 @@ from numpy.typing import NDArray
 
 from adfeast.contract.events import EVENT_TIME, REQUEST_ID
 from adfeast.contract.signature import DTYPES, TENSORS, Contract, Role, Signature
-from adfeast.contract.tensors import Selection, Tensors
+from adfeast.contract.tensors import Selection, Status, Tensors
 from training.data.columns import LABEL, NOT_LOGGED, WEIGHT, missing_values, status_column
 from training.model.errors import TrainingSetError
 from training.model.parquet import column_values, input_columns, open_files
@@ -72,7 +74,8 @@ class TrainingSet:
 
     Attributes:
         not_logged: rows in which an input was not logged, by its name; inputs that always were are not named.
-        left_out: rows left out for it.
+        unread: rows in which an input was not read, likewise.
+        left_out: rows left out for either.
         boundaries: where each part but the first begins, in microseconds since 1970.
 
     Raises:
@@ -101,16 +104,18 @@ class TrainingSet:
         whole = pa.concat_tables([f.read([LABEL, REQUEST_ID, EVENT_TIME, *statuses]) for f in files])
         self._request = _codes(whole[REQUEST_ID])
         self.label = whole[LABEL].to_numpy().astype(np.float32)
-        self.not_logged, lacking = self._count_not_logged(whole)
-        kept = np.flatnonzero(~lacking) if not_logged == "leave_out" else np.arange(len(lacking))
+        self.not_logged, lacking = self._count(whole, NOT_LOGGED)
+        self.unread, unknown = self._count(whole, Status.UNREAD)
+        kept = np.flatnonzero(~(lacking | unknown) if not_logged == "leave_out" else ~unknown)
         self.left_out = len(lacking) - len(kept)
-        if self.not_logged:
-            what = f"{self.left_out} rows left out" if self.left_out else "given as missing"
-            log.warning("training set %s: not logged in rows: %s; %s", path, self.not_logged, what)
+        if self.not_logged or self.unread:
+            what = f"not logged in rows: {self.not_logged}; not read in rows: {self.unread}"
+            log.warning("training set %s: %s; %d rows left out", path, what, self.left_out)
         if not len(kept):
             raise TrainingSetError(
-                f"training set {path} has no row in which all inputs were logged (not logged: {self.not_logged}): "
-                "drop these inputs, join labels over a later time, or give them as missing"
+                f"training set {path} has no row in which all inputs were logged and read (not logged: "
+                f"{self.not_logged}, not read: {self.unread}): drop these inputs, join labels over another time, or "
+                "give those not logged as missing"
             )
         self.part = np.full(len(lacking), _LEFT_OUT, np.uint8)
         self._times = _microseconds(whole[EVENT_TIME])
@@ -118,13 +123,16 @@ class TrainingSet:
         self._calibrating = fractions[1] / 2
         self.boundaries, self.part[kept] = _split(self._begun, fractions)
 
-    def _count_not_logged(self, whole: pa.Table) -> tuple[dict[str, int], NDArray[np.bool_]]:
-        """Rows by input, and which rows lack one."""
+    def _count(self, whole: pa.Table, status: int) -> tuple[dict[str, int], NDArray[np.bool_]]:
+        """Rows with this status by input, and which rows have one; an input that the set lacks was not logged."""
         counts: dict[str, int] = {}
         lacking = np.zeros(whole.num_rows, np.bool_)
         for i in self.signature.inputs:
             column = self._columns.get(i)
-            own = np.ones_like(lacking) if column is None else whole[status_column(column)].to_numpy() == NOT_LOGGED
+            if column is None:
+                own = np.full_like(lacking, status == NOT_LOGGED)
+            else:
+                own = whole[status_column(column)].to_numpy() == status
             if own.any():
                 counts[i.name] = int(own.sum())
                 lacking |= own

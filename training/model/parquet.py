@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from adfeast.contract.base_rates import BaseRates
 from adfeast.contract.events import EVENT_TIME, REQUEST_ID
 from adfeast.contract.signature import DTYPES, Contract, Identity, Input, Signature
 from training.data.columns import LABEL, WEIGHT, column_names, contract_of, missing_values, status_column
@@ -42,6 +43,16 @@ def open_files(path: Path) -> Opened:
     if len(found) != 1:
         raise TrainingSetError(f"training set {path} needs one contract in all files, has {len(found)}")
     return filled
+
+
+def click_rates(path: Path, ad_key: str = "") -> BaseRates:
+    """Those of all impressions of a training set, and, where its column of ad ids is named, of each ad."""
+    wanted = [LABEL, *([ad_key] if ad_key else [])]
+    whole = pa.concat_tables([file.read(wanted) for _, file in open_files(path)])
+    labels = whole[LABEL].to_numpy()
+    ads = whole[ad_key].to_pylist() if ad_key else [""] * len(labels)
+    found = BaseRates.count(ads, labels)
+    return found if ad_key else BaseRates(found.prior)
 
 
 def input_columns(path: Path, opened: Opened, signature: Signature) -> dict[Input, str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from adfeast.contract.signature import Signature
+from adfeast.contract.signature import AD, Signature
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings
 from training.export.flavours import export
@@ -27,7 +27,7 @@ from training.model.errors import ModelError
 from training.model.fit import KINDS, fit
 from training.model.incumbent import Incumbent, judge
 from training.model.inputs import choose, hold, tell_missing
-from training.model.parquet import logged
+from training.model.parquet import click_rates, logged
 
 log = logging.getLogger(__name__)
 
@@ -69,12 +69,22 @@ def run(
         NoClicks: the training part holds no click, or nothing else.
         ModelError: `model` is not a kind, or the inputs cannot be had.
     """
-    current = load_definitions(settings).signature(service or settings.feature_service)
+    definitions = load_definitions(settings)
+    current = definitions.signature(service or settings.feature_service)
     wanted = choose(current, features, drop, hash_sizes)
     signature, never = hold(wanted, logged(training_set), not_logged, named=features or ())
     config = config or TrainConfig()
     data = TrainingSet(training_set, tell_missing(signature), config.fractions, not_logged)
-    return train(data, out, model=model, config=config, seed=seed, never_logged=never, incumbent=incumbent)
+    return train(
+        data,
+        out,
+        model=model,
+        config=config,
+        seed=seed,
+        never_logged=never,
+        incumbent=incumbent,
+        ad_key=definitions.entities[AD],
+    )
 
 
 def train(
@@ -86,11 +96,13 @@ def train(
     seed: int,
     never_logged: Sequence[str] = (),
     incumbent: Incumbent | None = None,
+    ad_key: str = "",
 ) -> Artifact:
     """`run` without the registry.
 
     Args:
         never_logged: features that the model might have taken, for the record.
+        ad_key: the column of ad ids, whose own click rates go with the model; without it only that of all ads does.
     """
     if model not in KINDS:
         raise ModelError(f"model {model!r} is not one of {', '.join(KINDS)}")
@@ -104,7 +116,8 @@ def train(
             answers = predict(trained[model].measured, held_out.tensors)
             verdict = judge(incumbent, answers, data, config.margin, seed).to_dict()
             log.info("%s", verdict["reason"])
-        exported = export(trained[model].model, data.signature, out, seed=seed)
+        rates = click_rates(data.path, ad_key)
+        exported = export(trained[model].model, data.signature, out, rates=rates, seed=seed)
     finally:
         torch.set_num_threads(threads)
     parts = {p.name.lower(): dict(zip(("rows", "clicks"), data.count(p), strict=True)) for p in Part}
@@ -116,6 +129,7 @@ def train(
         "inputs": {
             "never_logged": list(never_logged),
             "not_logged_rows": data.not_logged,
+            "unread_rows": data.unread,
             "rows_left_out": data.left_out,
         },
     }

@@ -24,6 +24,7 @@ from streaming.kafka_admin import assigned_partitions
 SERVICE = "adfeast.v1.Prediction"
 OLDEST_MARK_S = 5.0
 OLDEST_PASS_S = 10.0
+OLDEST_LOOK_S = 90.0  # loading a model takes up to a minute
 OLDEST_REPORT_MS = 8_000
 
 
@@ -110,6 +111,20 @@ def reconciler(home: Home, ports: Ports) -> Part:
 
     own = {"ADFEAST_METRICS_PORT": str(ports.get("reconciler", "metrics"))}
     return _app(home, "reconciler", ["stream", "reconcile"], check, own)
+
+
+def model_keeper(home: Home) -> Part:
+    """It listens nowhere; ready while its last look at the models is young, whatever it found."""
+
+    def check() -> None:
+        from registry.keeper import last_look
+
+        file = last_look(home.root)
+        age_s = time.time() - file.stat().st_mtime if file.exists() else math.inf
+        if age_s > OLDEST_LOOK_S:
+            raise NotReady(f"its last look is {age_s:.0f} s old")
+
+    return _app(home, "model_keeper", ["model", "keep", "--restart-local"], check)
 
 
 def _app(

@@ -23,7 +23,7 @@ from adfeast.errors import DefinitionError
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import ROOT, Settings, load_settings
 from infra.local.errors import NotReady, PartFailed, PlatformError
-from infra.local.parts.apps import heartbeat, prediction_server, reconciler, redis_writer
+from infra.local.parts.apps import heartbeat, model_keeper, prediction_server, reconciler, redis_writer
 from infra.local.parts.dynamodb import dynamodb
 from infra.local.parts.flink import flink_jobmanager, flink_taskmanager
 from infra.local.parts.kafka import kafka
@@ -41,7 +41,11 @@ log = logging.getLogger(__name__)
 DEFAULT_HOME = ROOT / ".local"
 OPTIONAL = ("s3",)
 PROJECT: str = Settings.model_fields["project"].default
-REPLAY: Mapping[str, object] = {"event_max_age_s": None}  # settings of a platform that replays history
+# Settings of a platform that replays history: no auction waits, and all of it is learnt from.
+REPLAY: Mapping[str, object] = {
+    "event_max_age_s": None,
+    **dict.fromkeys(("redis_budget_ms", "dynamodb_budget_ms", "triton_budget_ms"), 2_000),
+}
 UP = ("STARTING", "RUNNING")
 LOG_LINES = 30
 
@@ -100,6 +104,7 @@ class Platform:
             redis_writer(home, ports, PROJECT),
             heartbeat(home),
             reconciler(home, ports),
+            model_keeper(home),
             prediction_server(home, ports, PROJECT),
             prediction_server(home, ports, PROJECT, 2),
         ]

@@ -16,6 +16,7 @@ from adfeast.contract.definitions import Aggregation
 from adfeast.contract.freshness import MOST_REFUSED
 from adfeast.settings import ROOT, Settings
 from infra.local.loops import MOST_BEHIND
+from serving.clients.breaker import Breaker
 from serving.errors import InvalidRequest
 from serving.features.freshness import Watermarks
 from serving.features.memory import MemoryRedis
@@ -29,7 +30,8 @@ from streaming.plan import make_plan
 from streaming.status import AS_PLANNED, StreamStatus
 from tests.unit.adfeast.feast_ext.small import definitions, feature, view, with_view
 
-RULES = [r for g in yaml.safe_load((ROOT / "infra/alerts/streams.yaml").read_text())["groups"] for r in g["rules"]]
+FILES = sorted((ROOT / "infra/alerts").glob("*.yaml"))
+RULES = [r for file in FILES for g in yaml.safe_load(file.read_text())["groups"] for r in g["rules"]]
 DECLARED = {m.name: m for m in vars(metrics).values() if isinstance(m, metrics.Metric)}
 NOW = 1_600_000_000_000
 
@@ -59,8 +61,15 @@ def shown(tmp_path: Any) -> dict[str, list[tuple[dict[str, str], float]]]:
     class Live:
         plan = compile_plan(applied, applied.contract("s"))
 
-    server = ServerMetrics(lambda: Live, Watermarks(MemoryRedis(), "p"), QueueTime(), clock)  # type: ignore[arg-type,return-value]
-    server.answered(pb.PredictResponse(stale_views=["activity"]))
+    breakers = [Breaker(name) for name in ("redis", "dynamodb", "triton")]
+    for _ in range(5):
+        breakers[2].failed("timeout")
+    marks = Watermarks(MemoryRedis(), "p")
+    server = ServerMetrics(lambda: Live, marks, QueueTime(), clock, breakers)  # type: ignore[arg-type,return-value]
+    lower = [pb.Deviation(rung=pb.RUNG_CACHED, ads=[0]), pb.Deviation(rung=pb.RUNG_PRIOR, ads=[2, 3])]
+    server.answered(
+        pb.PredictResponse(stale_views=["activity"], rung=pb.RUNG_FRESH, scores=[0.1] * 9, deviations=lower)
+    )
     server.refused("clicks", InvalidRequest("a call without events"))
     found: dict[str, list[tuple[dict[str, str], float]]] = {}
     clock.advance(4_000)
@@ -87,6 +96,17 @@ def test_ages_grow_while_nobody_looks(shown: Any) -> None:
     assert {job["job"]: ran for job, ran in shown["adfeast_job_running"]}
     refused = {(labels["topic"], labels["rule"]): n for labels, n in shown["adfeast_refused_events_total"]}
     assert refused == {("impressions", "ahead"): 0, ("clicks", "ahead"): 0, ("clicks", "form"): 1}
+
+
+def test_answers_and_their_candidates_are_counted_by_rung_and_what_is_away_is_shown(shown: Any) -> None:
+    def by(name: str, label: str) -> dict[str, float]:
+        return {labels[label]: n for labels, n in shown[name]}
+
+    rungs = {"fresh": 6, "cached": 1, "partial": 0, "ad_ctr": 0, "prior": 2}
+    assert by("adfeast_candidates_by_rung_total", "rung") == rungs
+    assert by("adfeast_answers_by_rung_total", "rung") == dict.fromkeys(rungs, 0) | {"fresh": 1}
+    assert by("adfeast_dependency_away", "dependency") == {"redis": 0, "dynamodb": 0, "triton": 1}
+    assert by("adfeast_dependency_lost_total", "dependency") == {"redis": 0, "dynamodb": 0, "triton": 1}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r["alert"])

@@ -20,6 +20,7 @@ from adfeast.ledger import Ledger
 from adfeast.settings import Settings
 from infra.local import loops
 from infra.local.errors import NotReady
+from registry.keeper import last_look
 from streaming.health import ViewHealth
 from tests.unit.adfeast.feast_ext.small import definitions
 
@@ -43,10 +44,27 @@ def test_a_server_is_well_with_a_model_and_without_problems_or_lost_snapshots() 
         Report("empty", "", 1, "c", ""),
         Report("held", "", 1, "c", "ctr-000001", problems=("model 'x' cannot be fed",)),
         Report("losing", "", 1, "c", "ctr-000001", lost=3),
+        Report("degraded", "", 1, "c", "ctr-000001", away=("triton is away: timeout",), rungs={"fresh": 3, "prior": 1}),
     ]
-    assert [c.ok for c in loops.serving(reports, {"prediction_server"})] == [True, False, False, False]
+    found = list(loops.serving(reports, {"prediction_server"}))
+    assert [c.ok for c in found] == [True, False, False, False, False]
+    assert "last minute 75.0% fresh, 25.0% prior; triton is away: timeout" in found[-1].text
     assert [c.ok for c in loops.serving([], {"prediction_server_2"})] == [False]
     assert [c.ok for c in loops.serving([], {"valkey"})] == [None]
+
+
+def test_the_model_keeper_is_judged_by_what_it_found(settings: Settings) -> None:
+    def found() -> list[bool | None]:
+        return [c.ok for c in loops.keeper(settings, {"model_keeper"})]
+
+    assert [c.ok for c in loops.keeper(settings, set())] == [None]
+    assert found() == [False]
+    file = last_look(settings.local)
+    file.parent.mkdir(parents=True)
+    file.write_text("")
+    assert found() == [True]
+    file.write_text("ctr-000001: does not answer")
+    assert found() == [False]
 
 
 def test_marks_are_judged_while_the_heartbeat_runs(settings: Settings) -> None:

@@ -2,103 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
-from feast.protos.feast.types.Value_pb2 import Value
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from adfeast.clock import ManualClock
 from adfeast.contract.definitions import Definitions
-from adfeast.contract.event_rules import server_rules
 from adfeast.contract.signature import AD, Signature
-from adfeast.contract.snapshots import SnapshotCodec
 from adfeast.contract.tensors import Selection, Status, Tensors
 from adfeast.errors import DefinitionError
-from adfeast.feast_ext.online_layout import redis_field, redis_key, redis_time_field, redis_watermarks_key
-from adfeast.settings import Settings
-from serving.errors import ModelUnavailable, NoModel, StoreUnavailable
-from serving.features.memory import MemoryDynamoDB, MemoryRedis
-from serving.features.plan import Plan, compile_plan
-from serving.features.reader import FeatureReader, Tiers
-from serving.live import Live, choose
+from adfeast.feast_ext.online_layout import redis_key
+from serving.errors import NoModel
+from serving.live import choose
 from serving.model.pointer import Models
 from serving.model.triton import Model
-from serving.predict.predictor import Predictor
-from serving.predict.publisher import SnapshotPublisher
-from serving.predict.request import RequestChecker
-from serving.proto import adfeast_pb2 as pb
-from tests.contract.watermarks import watermark_fields
-
-SERVICE = "service"
-NOW = 1_574_600_000_000
-
-
-class Adding:
-    """A model in memory: the sum of its dense inputs, so that a test can tell what it was given."""
-
-    def __init__(self) -> None:
-        self.down = False
-
-    async def score(self, model: Model, tensors: Tensors) -> np.ndarray[Any, Any]:
-        if self.down:
-            raise ModelUnavailable("the model in memory is down")
-        return tensors.dense.sum(axis=1)
-
-
-class Kept:
-    """A producer that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.messages: list[bytes] = []
-
-    def send(self, topic: str, key: bytes, value: bytes, confirmed: Callable[[Any, Any], None]) -> None:
-        self.messages.append(value)
-        confirmed(None, None)
-
-
-class Server:
-    """What serves, with everything it talks to in memory."""
-
-    def __init__(self, definitions: Definitions, loaded: dict[str, Signature], production: str) -> None:
-        models = Models(production, {n: Model(n, s, 0, b"") for n, s in loaded.items()})
-        chosen = choose(definitions, SERVICE, models, None)
-        self.redis, self.dynamodb, self.scorer, self.kept = MemoryRedis(), MemoryDynamoDB(), Adding(), Kept()
-        self.clock = clock = ManualClock(NOW)
-        plan: Plan = compile_plan(definitions, chosen.contract)
-        tiers = self.tiers = Tiers(self.redis, self.dynamodb, Settings())
-        self.live = Live(
-            SERVICE,
-            plan,
-            FeatureReader(plan, tiers, Settings(), clock),
-            RequestChecker(plan, 10, clock, server_rules(Settings())),
-            SnapshotCodec(plan.contract),
-        ).with_models(chosen)
-        self.publisher = SnapshotPublisher(self.kept)  # type: ignore[arg-type]
-        self.predictor = Predictor(lambda: self.live, self.scorer, self.publisher)  # type: ignore[arg-type]
-
-    def stand_at(self, watermark_ms: int, *views: str) -> None:
-        """As the writer says how far the views are."""
-        self.redis.hashes.setdefault(redis_watermarks_key("adfeast"), {}).update(watermark_fields(views, watermark_ms))
-
-    def predict(self, **changes: Any) -> pb.PredictResponse:
-        async def ask() -> pb.PredictResponse:
-            await self.tiers.watermarks.look()
-            answer = await self.predictor.predict(pb.PredictRequest(user_id="u", ad_ids=["a", "b"], **changes))
-            self.publisher.flush()
-            return answer
-
-        return asyncio.run(ask())
-
-
-def row(view: str, **values: float) -> dict[bytes, bytes]:
-    """The fields of a view's row in its entity's hash, of the time NOW."""
-    stored = {redis_field(view, name): Value(double_val=v).SerializeToString() for name, v in values.items()}
-    return stored | {redis_time_field(view): Timestamp(seconds=NOW // 1000).SerializeToString()}
+from tests.unit.serving.predict.in_memory import NOW, SERVICE, Server, row
 
 
 @pytest.fixture
@@ -203,17 +121,7 @@ def test_the_model_that_answers_goes_on_until_another_one_can(definitions: Defin
         choose(replace(gone, services=services), SERVICE, Models(), server.live.answers)
 
 
-def test_what_is_away_is_named(definitions: Definitions, whole: Signature) -> None:
-    server = Server(definitions, {"m1": whole}, "m1")
-    for part, error in ((server.redis, StoreUnavailable), (server.dynamodb, StoreUnavailable)):
-        part.down = True
-        with pytest.raises(error, match="down"):
-            server.predict()
-        part.down = False
-    server.scorer.down = True
-    with pytest.raises(ModelUnavailable, match="down"):
-        server.predict()
-    assert server.kept.messages == []
+def test_without_a_model_somebody_must_deploy_one(definitions: Definitions) -> None:
     with pytest.raises(NoModel, match="no model is deployed"):
         Server(definitions, {}, "").predict()
 

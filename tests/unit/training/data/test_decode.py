@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from adfeast.contract.events import EVENT_ID, EVENT_TIME, IMPRESSION_ID, unframe
+from adfeast.contract.rungs import Rung
 from adfeast.contract.signature import DTYPES, TENSORS, Contract, Identity
 from adfeast.contract.snapshots import SCHEMA, Snapshot, SnapshotCodec
 from adfeast.contract.tensors import Status, Tensors
@@ -136,7 +137,20 @@ def test_a_stale_value_is_null_and_called_stale() -> None:
     assert table["age"].to_pylist() == [None, None]
     names = json.loads(table.schema.metadata[b"statuses"])
     assert [names[str(status)] for status in table["age__status"].to_pylist()] == ["stale", "stale"]
-    assert set(names.values()) == {"present", "missing", "too old", "stale", "not logged"}
+    assert set(names.values()) == {"present", "missing", "too old", "stale", "unread", "not logged"}
+
+
+def test_a_row_says_how_its_score_was_made_and_what_was_not_read() -> None:
+    made = snapshot(OLD, "r1", "x", 1)
+    made.tensors.dense[:, 0] = np.nan
+    rungs = np.array([Rung.CACHED, Rung.PARTIAL, Rung.PRIOR], np.uint8)
+    made = replace(made, shared_status=np.array([Status.UNREAD, Status.PRESENT], np.uint8), rungs=rungs)
+    older = archived(snapshot(OLD, "r2", "y", 2), OLD, ["a"], rungs=None)  # from before there were rungs
+    table, _ = decoder(OLD).decode([archived(made, OLD, ["a", "b", "c"]), older])
+    assert table["rung"].to_pylist() == ["cached", "partial", "prior", "fresh"]
+    assert table["age"].to_pylist()[:3] == [None] * 3
+    names = json.loads(table.schema.metadata[b"statuses"])
+    assert [names[str(status)] for status in table["age__status"].to_pylist()] == ["unread"] * 3 + ["present"]
 
 
 def test_a_snapshot_that_does_not_fit_its_contract_is_named() -> None:

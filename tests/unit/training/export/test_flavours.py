@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 import torch
 
+from adfeast.contract.base_rates import BaseRates
 from adfeast.contract.model_names import INPUTS_PARAMETER, OUTPUT, SIGNATURE_PARAMETER
 from adfeast.contract.signature import TENSORS, Signature
 from registry.triton import PROBE_TOLERANCE, PROBE_TOLERANCE_INT8, strays
@@ -18,6 +19,8 @@ from training.model.core import Served, predict
 from training.model.errors import ExportMismatch, ModelError
 from training.model.head import Head
 from training.model.kinds.dlrm import dlrm
+
+RATES = BaseRates(0.01)
 
 
 def lively(signature: Signature) -> Served:
@@ -32,7 +35,7 @@ def lively(signature: Signature) -> Served:
 @pytest.fixture(scope="module")
 def exported(signature: Signature, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Served]:
     out, model = tmp_path_factory.mktemp("export"), lively(signature)
-    export(model, signature, out)
+    export(model, signature, out, rates=RATES)
     return out, model
 
 
@@ -79,14 +82,14 @@ def test_the_configuration_states_shapes_and_signature(exported: tuple[Path, Ser
 
 
 def test_the_configuration_holds_the_whole_signature(signature: Signature) -> None:
-    [line] = [n for n in config(signature, "onnx").splitlines() if f'key: "{INPUTS_PARAMETER}"' in n]
+    [line] = [n for n in config(signature, "onnx", 0.01).splitlines() if f'key: "{INPUTS_PARAMETER}"' in n]
     quoted = line.removeprefix(f'parameters {{ key: "{INPUTS_PARAMETER}" value {{ string_value: ').removesuffix(" } }")
     assert json.loads(quoted) == signature.to_json()
 
 
 def test_a_name_that_triton_would_read_otherwise_is_refused(signature: Signature) -> None:
     with pytest.raises(ModelError, match="printable ASCII"):
-        config(replace(signature, service="über"), "onnx")
+        config(replace(signature, service="über"), "onnx", 0.01)
 
 
 def test_the_probe_holds_what_the_model_answers(exported: tuple[Path, Served], signature: Signature) -> None:
@@ -98,7 +101,7 @@ def test_the_probe_holds_what_the_model_answers(exported: tuple[Path, Served], s
 
 def test_a_service_of_other_inputs_needs_no_other_edit(generate: Callable[..., Signature], tmp_path: Path) -> None:
     signature = generate(dense=0, sparse=2, lists=2, embeddings=0)
-    report = export(lively(signature), signature, tmp_path)
+    report = export(lively(signature), signature, tmp_path, rates=RATES)
     assert all(r["max_logit_change"] <= r["tolerance"] for r in report.values())
 
 
@@ -107,7 +110,7 @@ def test_a_flavour_that_strays_is_refused_by_name(
 ) -> None:
     monkeypatch.setitem(exporting.TOLERANCE, "torchrec_int8", 1e-12)
     with pytest.raises(ExportMismatch, match="torchrec_int8"):
-        export(lively(signature), signature, tmp_path)
+        export(lively(signature), signature, tmp_path, rates=RATES)
     assert json.loads((tmp_path / "export.json").read_text())["torchrec_int8"]["max_logit_change"] > 0
 
 
@@ -128,7 +131,7 @@ def test_a_wrong_flavour_of_equally_small_probabilities_is_refused(
     rows = random_rows(signature, exporting.CHECK_ROWS, 0)
     assert np.quantile(predict(other, rows), 0.9) < 0.02
     with pytest.raises(ExportMismatch, match="torchrec_int8"):
-        export(rare(signature, 7), signature, tmp_path)
+        export(rare(signature, 7), signature, tmp_path, rates=RATES)
     report = json.loads((tmp_path / "export.json").read_text())
     assert report["onnx"]["max_logit_change"] < report["onnx"]["tolerance"]
 

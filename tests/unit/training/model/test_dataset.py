@@ -152,6 +152,21 @@ def test_rows_from_before_a_feature_was_logged_are_counted_and_left_out(
     assert (without.not_logged, without.left_out) == ({}, 0)
 
 
+def test_rows_of_which_an_input_was_not_read_are_never_learnt_from(
+    tmp_path: Path, signature: Signature, write: Callable[..., Path]
+) -> None:
+    folder = write(tmp_path / "set", signature, rows=1000)
+    set_status(folder, "d1", slice(0, 100), Status.UNREAD)
+    set_status(folder, "s1", slice(100, 110), NOT_LOGGED)
+    data = TrainingSet(folder, signature)
+    assert (data.unread, data.not_logged, data.left_out) == ({"d1": 100}, {"s1": 10}, 110)
+    data = TrainingSet(folder, signature, not_logged="missing")
+    assert (data.unread, data.left_out) == ({"d1": 100}, 100)
+    assert sum(data.count(p)[0] for p in Part) == 900
+    without = TrainingSet(folder, Signature("s", tuple(i for i in signature.inputs if i.name != "d1")))
+    assert (without.unread, without.left_out) == ({}, 10)
+
+
 def test_rows_from_before_a_feature_was_logged_can_be_kept_as_missing(
     tmp_path: Path, signature: Signature, write: Callable[..., Path]
 ) -> None:

@@ -35,7 +35,7 @@ def test_an_artifact_is_whole(artifact: Artifact, signature: Signature) -> None:
     assert metrics["model"] == "dlrm"
     assert {kind: set(m) for kind, m in metrics["models"].items()} == {"lr": set(NAMES), "dlrm": set(NAMES)}
     details = json.loads((artifact.path / "evaluation.json").read_text())
-    inputs = {"never_logged": [], "not_logged_rows": {}, "rows_left_out": 0}
+    inputs = {"never_logged": [], "not_logged_rows": {}, "unread_rows": {}, "rows_left_out": 0}
     assert metrics["inputs"] == details["inputs"] == inputs
     assert sum(p["rows"] for p in details["parts"].values()) == 6000
     assert details["models"]["lr"]["evaluation"]["reliability"]
@@ -214,6 +214,6 @@ def test_what_was_not_logged_stands_in_the_artifact(
     data = TrainingSet(write(tmp_path / "set", held, rows=600, rate=0.2), wanted, not_logged="missing")
     name, config = signature.inputs[-1].name, TrainConfig(replicates=2, max_epochs=1, ridges=(25.0,))
     made = train(data, tmp_path / "out", model="lr", config=config, seed=0, never_logged=[name])
-    inputs = {"never_logged": [name], "not_logged_rows": {name: 600}, "rows_left_out": 0}
+    inputs = {"never_logged": [name], "not_logged_rows": {name: 600}, "unread_rows": {}, "rows_left_out": 0}
     for file in ("metrics.json", "evaluation.json"):
         assert json.loads((made.path / file).read_text())["inputs"] == inputs
