@@ -79,5 +79,6 @@ def covariance(rows: Floats, request: NDArray[np.int64], bins: NDArray[np.int64]
         rows: what each row adds to the sum of its bin, [N].
         request, bins: the request of each row from 0, and its bin, [N].
     """
-    sums = np.bincount(request * count + bins, rows, (int(request.max()) + 1) * count).reshape(-1, count)
+    cells = np.bincount(request * count + bins, rows, (int(request.max()) + 1) * count)
+    sums: Floats = cells.astype(np.float64).reshape(-1, count)
     return sums.T @ sums

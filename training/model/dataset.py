@@ -118,7 +118,7 @@ class TrainingSet:
                 "give those not logged as missing"
             )
         self.part = np.full(len(lacking), _LEFT_OUT, np.uint8)
-        self._times = _microseconds(whole[EVENT_TIME])
+        self._times: NDArray[np.int64] = _microseconds(whole[EVENT_TIME])
         self._begun = _begun(self._times[kept], self._request[kept])  # of the rows that are kept
         self._calibrating = fractions[1] / 2
         self.boundaries, self.part[kept] = _split(self._begun, fractions)

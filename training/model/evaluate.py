@@ -97,7 +97,7 @@ def evaluate(
 def row_losses(y: Floats, p: Floats) -> Floats:
     """Log loss in nats of each row [N], of probabilities."""
     safe = np.clip(p, 1e-12, 1 - 1e-12)
-    return -(y * np.log(safe) + (1 - y) * np.log1p(-safe))  # type: ignore[no-any-return]
+    return -(y * np.log(safe) + (1 - y) * np.log1p(-safe))
 
 
 def log_loss(label: NDArray[Any], logit: NDArray[Any], weight: NDArray[Any]) -> float:
@@ -134,8 +134,7 @@ class _Measure:
     def calibration_error(self, w: Floats, request: NDArray[np.int64], seed: int) -> Metric:
         """The expected calibration error of rows of the requests [N], counted from 0."""
         off = w * (self.p - self.y) / w.sum()
-        gap = np.bincount(self.bin, off, self.bins)
-        predicted = np.bincount(self.bin, w * self.p / w.sum(), self.bins)
+        gap, predicted = (np.bincount(self.bin, a, self.bins).astype(np.float64) for a in (off, w * self.p / w.sum()))
         return Metric(*estimate(gap, predicted, covariance(off, request, self.bin, self.bins), seed))
 
     def reliability(self, w: Floats) -> list[dict[str, float]]:

@@ -53,7 +53,7 @@ def test_parts_follow_each_other_in_time_and_keep_requests_whole(training_set: P
     whole = data.whole()
     assert [whole.count(p)[0] for p in Part] == [5100, 0, 900, 0]
     assert times[whole.part == Part.TRAIN].max() < times[whole.part == Part.CALIBRATION].min()
-    assert data.newest_us == whole.newest_us == times.max().astype(np.int64) // 1000
+    assert data.newest_us == whole.newest_us == times.max().astype("datetime64[us]").astype(np.int64)
     assert [TrainingSet(training_set, signature, (0.8, 0.0, 0.2)).whole().count(p)[0] for p in Part] == [6000, 0, 0, 0]
 
 
