@@ -145,7 +145,8 @@ class TrainingSet:
 
     def times(self, part: Part) -> NDArray[np.int64]:
         """Microseconds since 1970 of the rows of a part, as `read` orders them."""
-        return self._times[self.part == part]
+        found: NDArray[np.int64] = self._times[self.part == part]
+        return found
 
     @property
     def newest_us(self) -> int:
