@@ -94,8 +94,8 @@ class Settings(BaseSettings):
     max_candidates: int = 5000
     ad_cache_rows: int = 1 << 16
     ad_cache_ttl_s: float = 60.0
-    redis_budget_ms: float = Field(default=10, gt=0, le=60_000)
-    dynamodb_budget_ms: float = Field(default=15, gt=0, le=60_000)
+    redis_budget_ms: float = Field(default=15, gt=0, le=60_000)
+    dynamodb_budget_ms: float = Field(default=25, gt=0, le=60_000)
     triton_budget_ms: float = Field(default=20, gt=0, le=60_000)
     score_cache_ttl_s: float = Field(default=45.0, ge=0, le=3600)
     score_cache_candidates: int = Field(default=1 << 18, ge=0)
