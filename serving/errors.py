@@ -55,6 +55,15 @@ class NotAcknowledged(ServingError):
     code = grpc.StatusCode.UNAVAILABLE
 
 
+DETAILS_BYTES = 2_000  # of a status; it travels as a header, each byte up to three times as long, of 8 KB for all
+
+
+def details(text: str) -> str:
+    """What a status may say of a problem: gRPC makes RESOURCE_EXHAUSTED of a longer one."""
+    data = text.encode(errors="replace")
+    return text if len(data) <= DETAILS_BYTES else data[:DETAILS_BYTES].decode(errors="ignore") + "..."
+
+
 Method = Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]
 
 
@@ -78,7 +87,7 @@ def _answering_errors(method: Method, name: str) -> Method:
         try:
             return await method(request, context)
         except ServingError as error:
-            await context.abort(error.code, str(error))
+            await context.abort(error.code, details(str(error)))
         except grpc.aio.AbortError:
             raise
         except Exception:

@@ -10,7 +10,7 @@ from typing import Any
 from adfeast.clock import Clock
 from adfeast.contract.event_rules import Rules
 from adfeast.contract.events import EVENT_TIME, EventCodec
-from adfeast.errors import DefinitionError, InvalidEvent
+from adfeast.errors import DefinitionError, InvalidEvent, shown
 from serving.clients.kafka import KafkaProducer
 from serving.errors import InvalidRequest, NotAcknowledged
 from serving.predict.refusals import NO_VALUE, Refusals
@@ -83,7 +83,7 @@ class EventLog:
             kind = value.WhichOneof("kind")
             if kind is None:
                 self.refusals.count(caller, NO_VALUE)
-                raise InvalidRequest(f"events[{index}]: {name} has no value; send text, integer, number or flag")
+                raise InvalidRequest(f"events[{index}]: {shown(name)} has no value; send text, integer, number or flag")
             fields[name] = getattr(value, kind)
         try:
             return str(fields.get(self._key, "")).encode(), self._codec.encode(fields, now_ms)

@@ -55,7 +55,7 @@ def event(**changes: pb.Value) -> pb.Event:
         ({"price": pb.Value(number=float("nan"))}, "finite", "price must be a finite number, got nan"),
         ({"price": pb.Value(number=float("-inf"))}, "finite", "price must be a finite number, got -inf"),
         ({"price": pb.Value(text="1")}, "type", "price must be double"),
-        ({"price": pb.Value()}, "value", "price has no value"),
+        ({"price": pb.Value()}, "value", "'price' has no value"),
         ({"colour": pb.Value(text="red")}, "column", "colour is not a column"),
     ],
 )
@@ -69,6 +69,16 @@ def test_a_refusal_names_event_field_and_value_and_is_counted(
     assert part in str(refused.value)
     assert log.refusals.read() == {("10.0.0.7", reason): 1}
     assert log.refusals.total == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"price": pb.Value(text="1" * 500_000)}, {"c" * 500_000: pb.Value()}, {"c" * 500_000: pb.Value(text="x")}],
+)
+def test_a_refusal_shows_the_beginning_of_a_long_value_only(log: EventLog, changes: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"\.\.\. \(500000 long\)") as refused:
+        asyncio.run(log.accept(pb.LogEventsRequest(events=[event(**changes)]), "10.0.0.7"))
+    assert len(str(refused.value)) < 1_000
 
 
 def test_callers_beyond_the_first_thousand_count_together() -> None:
