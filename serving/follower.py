@@ -78,15 +78,6 @@ class Follower:
             self._problem("definitions", str(error))
         self.live = replace(self.live, problems=tuple(t for t in self._problems.values() if t))
 
-    async def follow(self) -> None:
-        """Looks until cancelled; a fault of our own is logged and the next look is made all the same."""
-        while True:
-            await asyncio.sleep(POLL_S)
-            try:
-                await self.look()
-            except Exception:
-                log.exception("what is live stays as it is")
-
     def _applied(self) -> tuple[str, Definitions]:
         """Digest and definitions of the registry, once they have stood still; until then those in use."""
         found = registry_digest(self._settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client.metrics_core import Metric as Family
@@ -13,10 +13,13 @@ from adfeast import metrics
 from adfeast.clock import Clock
 from adfeast.contract.events import CLICKS, IMPRESSIONS
 from adfeast.errors import InvalidEvent
+from serving.admission import Admission
 from serving.api import Prediction
+from serving.clients.kafka import KafkaProducer
 from serving.errors import InvalidRequest
 from serving.features.freshness import Watermarks
 from serving.live import Live
+from serving.loops import Loop
 from serving.proto import adfeast_pb2 as pb
 from serving.proto import adfeast_pb2_grpc as pb_grpc
 
@@ -26,8 +29,17 @@ AHEAD = "ahead"  # the rule that an event breaks whose sender has a fast clock
 class ServerMetrics:
     """Counters of one process; written by its event loop, read by the thread that shows them."""
 
-    def __init__(self, live: Callable[[], Live], watermarks: Watermarks, clock: Clock) -> None:
+    def __init__(
+        self,
+        live: Callable[[], Live],
+        watermarks: Watermarks,
+        clock: Clock,
+        loops: Sequence[Loop],
+        producers: Mapping[str, KafkaProducer],
+        admission: Admission,
+    ) -> None:
         self._live, self._watermarks, self._clock = live, watermarks, clock
+        self._loops, self._producers, self._admission = loops, producers, admission
         self._answers = 0
         self._stale: Counter[str] = Counter()
         self._refused: Counter[tuple[str, str]] = Counter()
@@ -54,6 +66,10 @@ class ServerMetrics:
         yield metrics.STALE_ANSWERS.family({(v,): self._stale[v] for v in {*views, *self._stale.copy()}})
         ahead = {(topic, AHEAD): 0 for topic in (IMPRESSIONS, CLICKS)}
         yield metrics.REFUSED_EVENTS.family(ahead | self._refused.copy())
+        yield metrics.SHED.family({(name,): count for name, count in self._admission.shed.items()})
+        yield metrics.LOOP_AGE.family({(loop.name,): loop.age_s(now) for loop in self._loops})
+        yield metrics.LOOP_FAILURES.family({(loop.name,): loop.failures for loop in self._loops})
+        yield metrics.PRODUCERS_RENEWED.family({(name,): p.renewed for name, p in self._producers.items()})
 
 
 class CountedPrediction(pb_grpc.PredictionServicer):

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from adfeast.clock import Clock
 from adfeast.contract.signature import AD, REQUEST, USER
 from adfeast.settings import Settings
-from serving.features.ad_rows import RowCache
+from serving.features.ad_rows import RowCache, rows_within
 from serving.features.columns import Features, Rows, assemble, decode_dynamodb, decode_redis
 from serving.features.dynamodb import DynamoDBTier
 from serving.features.freshness import Watermarks
 from serving.features.memory import MemoryDynamoDB, MemoryRedis
 from serving.features.plan import DYNAMODB, REDIS, Block, Plan
 from serving.features.redis import RedisTier
+from serving.features.shared_reads import SharedReads
 from serving.features.values import Memo, ValueDecoder
 
 WARM_ADS = 500  # a call
@@ -32,7 +33,7 @@ class Tiers:
     def __init__(
         self, redis: RedisTier | MemoryRedis, dynamodb: DynamoDBTier | MemoryDynamoDB, settings: Settings
     ) -> None:
-        self.redis, self.dynamodb, self.decoder = redis, dynamodb, ValueDecoder()
+        self.redis, self.dynamodb, self.decoder = redis, SharedReads(dynamodb), ValueDecoder()
         self.watermarks = Watermarks(redis, settings.project, settings.replay_speed)
 
     def close(self) -> None:
@@ -53,7 +54,11 @@ class FeatureReader:
         }
         self._ad_block = plan.block(AD, DYNAMODB)
         self._cache = (
-            RowCache(self._ad_block, settings.ad_cache_rows, round(settings.ad_cache_ttl_s * 1000))
+            RowCache(
+                self._ad_block,
+                min(settings.ad_cache_rows, rows_within(self._ad_block, settings.ad_cache_mb << 20)),
+                round(settings.ad_cache_ttl_s * 1000),
+            )
             if self._ad_block
             else None
         )

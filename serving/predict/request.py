@@ -23,6 +23,7 @@ from serving.proto import adfeast_pb2 as pb
 # What a caller may send for each type of a request feature, as the kinds of the message Value.
 KINDS = {"int64": ("integer",), "string": ("text",), "float32": ("number", "integer"), "float64": ("number", "integer")}
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+MAX_TEXT_BYTES = 1_024  # of a context value
 SHOWN = 5  # offending values named in a message
 
 
@@ -129,6 +130,10 @@ def _stored(name: str, slot: Slot, value: pb.Value) -> int | float:
         raise InvalidRequest(f"context {name!r} is {slot.feature.dtype}: send {' or '.join(wanted)}, got {got}")
     sent: Any = getattr(value, kind)
     if kind == "text":
+        if (size := len(sent.encode())) > MAX_TEXT_BYTES:
+            raise InvalidRequest(
+                f"context {name!r} is {shown(sent)} of {size} bytes; send at most {MAX_TEXT_BYTES}, or leave it out"
+            )
         return hash_id(sent)
     if slot.feature.role == "dense" and not abs(sent) <= FLOAT32_MAX:
         raise InvalidRequest(f"context {name!r} is {sent!r}; send a finite number of float32's range, or leave it out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -16,10 +17,12 @@ from adfeast.contract.definitions import Aggregation
 from adfeast.contract.freshness import MOST_REFUSED
 from adfeast.settings import ROOT, Settings
 from infra.local.loops import MOST_BEHIND
+from serving.admission import Admission
 from serving.errors import InvalidRequest
 from serving.features.freshness import Watermarks
 from serving.features.memory import MemoryRedis
 from serving.features.plan import compile_plan
+from serving.loops import Loop
 from serving.metrics import ServerMetrics
 from serving.proto import adfeast_pb2 as pb
 from streaming.health import view_topics
@@ -58,7 +61,17 @@ def shown(tmp_path: Any) -> dict[str, list[tuple[dict[str, str], float]]]:
     class Live:
         plan = compile_plan(applied, applied.contract("s"))
 
-    server = ServerMetrics(lambda: Live, Watermarks(MemoryRedis(), "p"), clock)  # type: ignore[arg-type,return-value]
+    async def fail() -> None:
+        raise OSError("nobody answers")
+
+    class Renewed:
+        renewed = 1
+
+    loop = Loop("report", fail, 1, clock)
+    asyncio.run(loop.once())
+    watermarks = Watermarks(MemoryRedis(), "p")
+    producers: Any = {"events": Renewed()}
+    server = ServerMetrics(lambda: Live, watermarks, clock, [loop], producers, Admission({"Predict": 1}))  # type: ignore[arg-type,return-value]
     server.answered(pb.PredictResponse(stale_views=["activity"]))
     server.refused("clicks", InvalidRequest("a call without events"))
     found: dict[str, list[tuple[dict[str, str], float]]] = {}
@@ -83,6 +96,10 @@ def test_ages_grow_while_nobody_looks(shown: Any) -> None:
     assert shown["adfeast_streams_measured_age_seconds"] == [({}, 4.0)]
     assert shown["adfeast_served_watermark_age_seconds"] == [(activity, float("inf"))]  # it knows of none
     assert shown["adfeast_stale_answers_total"] == [(activity, 1.0)]
+    assert shown["adfeast_shed_calls_total"] == [({"call": "Predict"}, 0.0)]
+    assert shown["adfeast_loop_age_seconds"] == [({"loop": "report"}, 4.0)]
+    assert shown["adfeast_loop_failures_total"] == [({"loop": "report"}, 1.0)]
+    assert shown["adfeast_producers_renewed_total"] == [({"producer": "events"}, 1.0)]
     assert {job["job"]: ran for job, ran in shown["adfeast_job_running"]}
     refused = {(labels["topic"], labels["rule"]): n for labels, n in shown["adfeast_refused_events_total"]}
     assert refused == {("impressions", "ahead"): 0, ("clicks", "ahead"): 0, ("clicks", "form"): 1}

@@ -64,6 +64,7 @@ def at_fields(seconds: int, nanos: int) -> pb.PredictRequest:
         (message(hour=pb.Value(number=1.5)), "context 'hour' is int64: send integer, got number 1.5"),
         (message(hour=pb.Value(flag=True)), "got flag True"),
         (message(hour=pb.Value()), "got nothing"),
+        (message(slot=pb.Value(text="é" * 513)), "of 1026 bytes; send at most 1024, or leave it out"),
         (message(bid=pb.Value(text="2")), "send number or integer, got text '2'"),
         (message(bid=pb.Value(number=float("nan"))), "send a finite number"),
         (message(bid=pb.Value(number=1e300)), "send a finite number"),
@@ -84,6 +85,7 @@ HUGE = "x" * 500_000
         message(ad_ids=[HUGE, "a"]),
         message(ad_ids=["a\0" * 100, "a\0" * 100]),
         message(hour=pb.Value(text=HUGE)),
+        message(slot=pb.Value(text=HUGE)),
         message(**{HUGE: pb.Value(text="x")}),
     ],
 )
