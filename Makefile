@@ -49,7 +49,7 @@ PYTHON = $(shell python3.11 infra/local/setup/shared_python.py 2>/dev/null || ec
 sync = UV_PROJECT_ENVIRONMENT=$(ENV)/$(1) $(UV) sync --frozen --python $(PYTHON) $(addprefix --extra ,$(2))
 
 
-.PHONY: help setup prerequisites demo drill-change drill-streams test unit infra-test bench bench-streams up down proto lint types imports clean distclean
+.PHONY: help setup prerequisites demo drill-change drill-streams test test-streams test-platform unit infra-test bench bench-streams up down proto lint types imports clean distclean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -57,9 +57,22 @@ help: ## Show this list
 demo: setup ## Install all it needs, then run the whole loop on real data (KEEP=1 leaves the platform up)
 	@$(BIN)/adfeast demo $(if $(KEEP),--keep-up) $(ARGS)
 
+# Much of each half is waiting for servers; so the two run beside each other, each with a platform of its own.
 test: setup ## Install all it needs, then run every test (ARGS='-k name' for some)
-	@$(if $(ARGS),true,echo "==> Tests of the stream jobs' Java function" && $(MAVEN) -f streaming/java/pom.xml test)
-	@$(BIN)/pytest --basetemp $(LOCAL)/pytest $(ARGS)
+	@$(if $(ARGS),$(BIN)/pytest --basetemp $(LOCAL)/pytest $(ARGS),$(MAKE) --no-print-directory -j2 test-streams test-platform)
+
+STREAMS := tests/parity tests/integration/streams tests/e2e/test_drills.py
+# JVMs that live for minutes on two cores spend much of their time compiling what they will not run again.
+BRIEF := -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
+# $(call half,name,arguments): its lines begin with its name
+half = JAVA_TOOL_OPTIONS="$(JAVA_TOOL_OPTIONS) $(BRIEF)" $(BIN)/pytest --basetemp $(LOCAL)/pytest-$(1) --durations 12 $(2) 2>&1 | sed -u 's/^/$(1) | /'
+
+test-streams:
+	@echo "==> Tests of the stream jobs' Java function" && $(MAVEN) -f streaming/java/pom.xml test
+	@$(call half,streams,$(STREAMS))
+
+test-platform:
+	@$(call half,platform,$(addprefix --ignore ,$(STREAMS)))
 
 # Half a minute, most of it the imports of Feast and torch: what trains, and what downloads, is left to `make test`.
 unit: setup ## The tests of seconds: no platform, no training (ARGS='-k name' for some)
@@ -101,7 +114,7 @@ imports: setup ## Who may import whom
 	@$(BIN)/lint-imports
 
 clean: down ## Stop the platform and delete its data
-	@rm -rf $(addprefix $(LOCAL)/,data lake logs run state ports settings.yaml lock pytest)
+	@rm -rf $(addprefix $(LOCAL)/,data lake logs run state ports settings.yaml lock) $(LOCAL)/pytest*
 
 distclean: clean ## Delete everything that was installed too
 	@rm -rf $(LOCAL)

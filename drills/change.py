@@ -31,9 +31,10 @@ from infra.stored import Tables
 
 SEED = 11
 LEAST_S = 600.0
+SHORT_RATE, SHORT_KILL_EVERY_S = 20.0, 12.0
 SEEN_WITHIN_S = 90.0
 SCHEMA_SPREADS_S = 6.0  # servers look every two seconds which schema the jobs can read
-# What changes, by which edit, and the feature that every server logs then; the short form applies two at once.
+# What changes, by which edit, and the feature that every server logs then; the short form applies all at once.
 ADDED: tuple[tuple[str, edits.Edit, str], ...] = (
     ("stream aggregation added", edits.add_a_window, edits.WINDOW),
     ("batch column added", edits.add_a_column, edits.COLUMN),
@@ -118,7 +119,6 @@ class _Play:
     def refused_removal(self) -> None:
         before = {f: f.read_text() for f in self.on.repo.glob("*.py")}
         edits.remove_the_view(self.on.repo)
-        edits.take_out_of_the_service(self.on.repo)
         text = self.on.commands.feast_apply(refused=True)
         if edits.REMOVED not in text:
             self.outcome.problems.append(f"the refusal does not name {edits.REMOVED}: {text[-500:]}")
@@ -152,39 +152,47 @@ class _Play:
         return True
 
 
+def act(on: Stage, outcome: Outcome, say: Say, *, short: bool) -> None:
+    """Everything that people change, while the traffic of a stage runs and its killer kills."""
+    on.killer.start()
+    p, first, second = _Play(on, outcome, say), 1, 0
+    known = {f.name for view in on.definitions.views.values() for f in view.features}
+    added = [change for change in ADDED if change[2] not in known]
+    for together in [added] if short else [[change] for change in added]:
+        names, changes, logged = zip(*together, strict=True)
+        p.step(", ".join(names), partial(p.apply, *changes, logged=logged))
+        if edits.COLUMN in logged and not short:
+            p.step("batch views made", p.materialize)
+    on.traffic.context[edits.ASKED] = 5
+    p.step("event column added, an old producer goes on", p.event_column)
+    p.step("view taken out of the service", lambda: p.apply(edits.take_out_of_the_service))
+    if not short:
+        p.step("labels under every contract", p.labels)
+    options = ("--hash-size", "ad_key=2048") if not short else ()
+
+    def model() -> None:
+        nonlocal second
+        second = p.train("second", *options)
+
+    p.step("model of before and after, without that view", model)
+    p.step("deployed", lambda: p.deploy(second))
+    p.step("rolled back", lambda: p.deploy(first))
+    p.step("removal under a model refused", p.refused_removal)
+    p.step("deployed again", lambda: p.deploy(second))
+    p.step("view removed, and its table", lambda: p.removal(second))
+
+
 def play(root: Path, *, short: bool, say: Say, least_s: float = LEAST_S) -> Outcome:
     """Plays the drill in a folder of its own; nothing runs afterwards.
 
     Raises:
         Broken: a promise was broken; the message lists all.
     """
-    outcome = Outcome()
-    begun = time.monotonic()
-    rate, kill_every_s, together = (20.0, 12.0, 2) if short else (50.0, 8.0, 1)
+    outcome, begun = Outcome(), time.monotonic()
+    rate, kill_every_s = (SHORT_RATE, SHORT_KILL_EVERY_S) if short else (50.0, 8.0)
     with stage(root, rate, kill_every_s, SEED) as on:
         say(f"traffic runs: {rate:.0f} Predicts a second, a kill about every {kill_every_s:.0f} s")
-        p, first = _Play(on, outcome, say), 1
-        for i in range(0, len(ADDED), together):
-            names, changes, logged = zip(*ADDED[i : i + together], strict=True)
-            p.step(", ".join(names), partial(p.apply, *changes, logged=logged))
-            if edits.COLUMN in logged and not short:
-                p.step("batch views made", p.materialize)
-        on.traffic.context[edits.ASKED] = 5
-        p.step("event column added, an old producer goes on", p.event_column)
-        if not short:
-            p.step("labels under every contract", p.labels)
-        versions: list[int] = []
-        options = ("--hash-size", "ad_key=2048") if not short else ()
-        p.step("model of before and after", lambda: versions.append(p.train("second", *options)))
-        p.step("deployed", lambda: p.deploy(versions[0]))
-        p.step("rolled back", lambda: p.deploy(first))
-        if not short:
-            p.step("deployed again", lambda: p.deploy(versions[0]))
-        p.step("removal under a model refused", p.refused_removal)
-        p.step("view taken out of the service", lambda: p.apply(edits.take_out_of_the_service))
-        p.step("model without the view", lambda: versions.append(p.train("third")))
-        p.step("deployed", lambda: p.deploy(versions[1]))
-        p.step("view removed, and its table", lambda: p.removal(versions[1]))
+        act(on, outcome, say, short=short)
         while time.monotonic() - begun < least_s and not short:
             time.sleep(1.0)
         judge(on, outcome, say)

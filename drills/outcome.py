@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -30,11 +30,17 @@ class Outcome:
         steps: name and seconds of each change.
         figures: what was counted.
         problems: promises that were broken.
+        beside: impressions that were acknowledged to others than the ad server and the old producer.
+        poison: messages among the impressions that were no events.
+        excused: Predicts that failed while a part was away without which none can be answered.
     """
 
     steps: list[tuple[str, float]] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    beside: list[Event] = field(default_factory=list)
+    poison: int = 0
+    excused: int = 0
 
     def ended(self, begun: float) -> Self:
         """What was found, the minutes since `begun` (monotonic seconds) among it.
@@ -48,38 +54,24 @@ class Outcome:
         return self
 
 
-def judge(
-    on: Stage,
-    outcome: Outcome,
-    say: Say,
-    *,
-    beside: Sequence[Event] = (),
-    poison: int = 0,
-    excused: int = 0,
-) -> None:
-    """Stops traffic and kills, waits until everything is processed, and adds figures and problems to the outcome.
-
-    Args:
-        beside: impressions that were acknowledged to others than the ad server and the old producer.
-        poison: messages among the impressions that were no events.
-        excused: Predicts that failed while a part was away without which none can be answered.
-    """
+def judge(on: Stage, outcome: Outcome, say: Say) -> None:
+    """Stops traffic and kills, waits until everything is processed, and adds figures and problems to the outcome."""
     say("traffic stops; everything is compared")
     on.killer.stop()
     seen, old = on.traffic.stop(), on.old.stop()
     on.platform.stop("heartbeat")
     definitions, settings = on.definitions, on.settings
-    events = {IMPRESSIONS: [*seen.acknowledged[IMPRESSIONS], *old, *beside], CLICKS: seen.acknowledged[CLICKS]}
+    events = {IMPRESSIONS: [*seen.acknowledged[IMPRESSIONS], *old, *outcome.beside], CLICKS: seen.acknowledged[CLICKS]}
     wait_archived(settings, [IMPRESSIONS, CLICKS], 300)
     now = SystemClock().now_ms()
     advance(settings, make_plan(definitions, settings), now)
     wait_features(settings, 300)
     compared, late, wrong = checks.wrong_values(settings, definitions, events, now)
     for topic, sent in events.items():
-        outcome.problems += checks.lost_or_doubled(settings, topic, sent, poison if topic == IMPRESSIONS else 0)
+        outcome.problems += checks.lost_or_doubled(settings, topic, sent, outcome.poison if topic == IMPRESSIONS else 0)
     outcome.problems += wrong + on.killer.problems
-    if len(seen.failed) > excused:
-        outcome.problems.append(f"{len(seen.failed)} Predicts failed, {excused} had to: {seen.failed[-5:]}")
+    if len(seen.failed) > outcome.excused:
+        outcome.problems.append(f"{len(seen.failed)} Predicts failed, {outcome.excused} had to: {seen.failed[-5:]}")
     p50, p99 = np.percentile(seen.latency_ms, [50, 99])
     outcome.figures |= {
         "Predicts answered": sum(seen.answered.values()),

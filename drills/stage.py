@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import random
 import shutil
@@ -58,8 +57,8 @@ class Stage:
 
 
 @contextmanager
-def stage(root: Path, rate: float, kill_every_s: float | None, seed: int) -> Iterator[Stage]:
-    """Everything up, with traffic and kills (None: without); stopped without a trace at the end of the block."""
+def stage(root: Path, rate: float, kill_every_s: float, seed: int) -> Iterator[Stage]:
+    """Everything up, with traffic, and a killer to be started; stopped without a trace at the end of the block."""
     home, repo, before = root / ".local", root / "feature_repo", dict(os.environ)
     shutil.copytree(ROOT / "feature_repo", repo, ignore=shutil.ignore_patterns("__pycache__"))
     environment = {"ADFEAST_SETTINGS": str(home / "settings.yaml"), "ADFEAST_FEATURE_REPO": str(repo)}
@@ -82,12 +81,10 @@ def stage(root: Path, rate: float, kill_every_s: float | None, seed: int) -> Ite
             platform.start(server)
         traffic = Traffic(settings.grpc_address, definitions, USERS, ADS, rate, seed)
         old = OldProducer(settings, definitions, USERS, ADS, seed)
-        killer = Killer(platform, kill_every_s or math.inf, seed, PROGRAMS)
+        killer = Killer(platform, kill_every_s, seed, PROGRAMS)
         began = datetime.now(UTC)
         traffic.start()
         old.start()
-        if kill_every_s:
-            killer.start()
         try:
             yield Stage(root, platform, settings, commands, traffic, old, killer, began)
         finally:

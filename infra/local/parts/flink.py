@@ -39,6 +39,8 @@ def _options(home: Home, ports: Ports) -> dict[str, object]:
         "heartbeat.rpc-failure-threshold": 1,
         # How old the watermarks may be by which a view that is built again takes over; ten seconds unless told.
         "metrics.fetcher.update-interval": 1000,
+        # How old an answer of the REST API may be: of a completed checkpoint nobody would hear for three seconds.
+        "web.refresh-interval": 500,
         # A busy machine accepts a job in more than the 10 s after which the client would take it for refused.
         "pekko.ask.timeout": "60 s",
         "web.timeout": 60000,

@@ -273,11 +273,11 @@ def test_the_reconciler_follows_the_definitions_whenever_it_is_killed(side: Stre
                 line = f"    features=[\n        {window}"
                 file.write_text(file.read_text().replace("    features=[", line, 1))
             apply(applied)
-            time.sleep(dice.uniform(0, 20))
+            time.sleep(dice.uniform(0, 12))
             side.platform.kill("flink_jobmanager" if round_ == 2 else "reconciler")
             if round_ == 2:
                 side.platform.wait("flink_jobmanager")
-            time.sleep(dice.uniform(0, 10))
+            time.sleep(dice.uniform(0, 5))
             side.platform.kill("reconciler")
         side.platform.wait("reconciler")
         definitions = load_definitions(side.settings)
