@@ -16,7 +16,7 @@ class Loop:
 
     Args:
         name: of the work, in log and metrics.
-        work: raises when it could not be done; what it knew before still holds then.
+        work: raises when it could not be done, or returns why if it has said so itself; what it knew still holds then.
         every_s: pause after it.
 
     Attributes:
@@ -24,7 +24,7 @@ class Loop:
         problem: of the last time; empty when the work was done.
     """
 
-    def __init__(self, name: str, work: Callable[[], Awaitable[object]], every_s: float, clock: Clock) -> None:
+    def __init__(self, name: str, work: Callable[[], Awaitable[str | None]], every_s: float, clock: Clock) -> None:
         self.name, self.failures, self.problem = name, 0, ""
         self._work, self._every_s, self._clock = work, every_s, clock
         self._done_ms = clock.now_ms()
@@ -42,13 +42,16 @@ class Loop:
     async def once(self) -> None:
         """Does the work once; a failure is counted, and logged when it is another than that of the last time."""
         try:
-            await self._work()
+            said = await self._work()
         except Exception as error:
             self.failures += 1
             problem = f"{type(error).__name__}: {error}"
             if problem != self.problem:
                 log.error("%s fails, and is tried again: %s", self.name, problem, exc_info=error)
             self.problem = problem
+            return
+        if said:
+            self.failures, self.problem = self.failures + 1, said
             return
         if self.problem:
             log.info("%s works again", self.name)

@@ -82,8 +82,8 @@ class _Connection(asyncio.Protocol):
         self._fail(HttpError(f"connection closed before the answer was complete{f': {exc}' if exc else ''}"))
 
     def _settle(self) -> None:
-        if self.left is not None:
-            self.left, left = None, self.left
+        left, self.left = self.left, None
+        if left is not None:
             left()
 
     def _fail(self, error: HttpError) -> None:

@@ -3,8 +3,8 @@
 Batch rows change a few times a day and the same ads stand in auction after auction, so most reads of that tier are the
 same bytes again. (serving.features.shared_reads reads what is not here.)
 
-Memory is `capacity` rows, allocated once; the row that came first makes room. What an ad lacks is kept too. Row times are
-kept with the values, so the maximum age is judged at each request, not when a row is kept.
+Memory is `capacity` rows, allocated once; the row that came first makes room. What an ad lacks is kept too. Row times
+are kept with the values, so the maximum age is judged at each request, not when a row is kept.
 """
 
 from __future__ import annotations

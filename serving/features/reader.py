@@ -18,7 +18,7 @@ from serving.features.freshness import Watermarks
 from serving.features.memory import MemoryDynamoDB, MemoryRedis
 from serving.features.plan import DYNAMODB, REDIS, Block, Plan
 from serving.features.redis import RedisTier
-from serving.features.shared_reads import SharedReads
+from serving.features.shared_reads import SharedReads, decode_in_turns
 from serving.features.values import Memo, ValueDecoder
 
 WARM_ADS = 500  # a call
@@ -145,7 +145,7 @@ class FeatureReader:
         keys = [block.entity_id(ad_ids[i]) for i in missing]
         items = await self._tiers.dynamodb.get([*besides, *((t, key) for t in block.tables for key in keys)])
         if missing:
-            fresh = decode_dynamodb(block, items, keys, self._tiers.decoder)
+            fresh = await decode_in_turns(block, items, keys, self._tiers.decoder)
             ads.copy_from(missing, fresh, slice(None))
             cache.put([ad_ids[i] for i in missing], fresh, now)
         return ads, items

@@ -37,7 +37,7 @@ def times_ms(stored: Sequence[bytes | None], one: Callable[[bytes | None], int])
     with_nanos = (cells[:, 6] == _NANOS) & (sizes == 8 + more.sum(axis=1)) & ~goes_on[:, 11]
     with_nanos &= (nanos > 0) & (nanos < 1_000_000_000)
     usual &= with_nanos | (sizes == 6)
-    found = seconds * 1000 + np.where(with_nanos, nanos // 1_000_000, 0)
-    for i in np.flatnonzero(~usual):
+    found: NDArray[np.int64] = seconds * 1000 + np.where(with_nanos, nanos // 1_000_000, 0)
+    for i in np.flatnonzero(~usual).tolist():
         found[i] = one(stored[i])
     return found

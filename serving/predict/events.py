@@ -82,10 +82,11 @@ class EventLogs:
                 problems.append(str(error))
         self._logs, self._problems = logs, tuple(problems)
 
-    async def look(self) -> None:
-        """Looks whether the jobs can read a newer schema by now."""
+    async def look(self) -> str:
+        """Looks whether the jobs can read a newer schema by now; returns why it cannot be told."""
         if self._definitions is not None:
             await self.refresh(self._definitions)
+        return "; ".join(self._problems)
 
     def _schemas(self, definitions: Definitions) -> dict[str, dict[str, Any]]:
         event_schemas.record(self._settings, definitions)

@@ -14,9 +14,10 @@ from adfeast.contract.events import EVENT_TIME, EventCodec
 from adfeast.errors import DefinitionError, InvalidEvent, shown
 from serving.clients.kafka import KafkaProducer
 from serving.errors import InvalidRequest, NotAcknowledged
-from serving.predict.refusals import NO_VALUE, Refusals
+from serving.predict.refusals import NO_VALUE, SIZE, Refusals
 from serving.proto import adfeast_pb2 as pb
 
+MAX_EVENT_BYTES = 65_536  # of one message; a broker takes a megabyte, and refuses more as if it might take it later
 SLICE = 200  # events that are checked before others have their turn: 2 ms
 
 
@@ -98,7 +99,16 @@ class EventLog:
                 raise InvalidRequest(f"events[{index}]: {shown(name)} has no value; send text, integer, number or flag")
             fields[name] = getattr(value, kind)
         try:
-            return str(fields.get(self._key, "")).encode(), self._codec.encode(fields, now_ms)
+            data = self._codec.encode(fields, now_ms)
         except InvalidEvent as error:
             self.refusals.count(caller, error.rule)
             raise InvalidRequest(f"events[{index}]: {error}") from error
+        if len(data) > MAX_EVENT_BYTES:
+            texts = {name: value for name, value in fields.items() if isinstance(value, str)}
+            longest = max(texts, key=lambda name: len(texts[name]))
+            self.refusals.count(caller, SIZE)
+            raise InvalidRequest(
+                f"events[{index}]: {longest} is {shown(texts[longest])} in an event of {len(data)} bytes; send at most "
+                f"{MAX_EVENT_BYTES} bytes an event"
+            )
+        return str(fields.get(self._key, "")).encode(), data

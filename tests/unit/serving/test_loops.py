@@ -16,12 +16,14 @@ class Work:
 
     def __init__(self) -> None:
         self.error: Exception | None = None
+        self.says = ""
         self.times = 0
 
-    async def do(self) -> None:
+    async def do(self) -> str:
         self.times += 1
         if self.error:
             raise self.error
+        return self.says
 
 
 def test_a_loop_goes_on_after_any_failure() -> None:
@@ -65,3 +67,14 @@ def test_a_failure_is_said_once_a_change(caplog: pytest.LogCaptureFixture) -> No
         "work works again",
     ]
     assert (loop.failures, loop.problem) == (4, "")
+
+
+def test_what_has_been_said_already_is_counted_and_not_said_again(caplog: pytest.LogCaptureFixture) -> None:
+    work, clock = Work(), ManualClock(0)
+    loop = Loop("work", work.do, 0.0, clock)
+    work.says = "MLflow does not answer"
+    clock.advance(1_000)
+    with caplog.at_level(logging.INFO, "serving.loops"):
+        asyncio.run(loop.once())
+    assert (loop.failures, loop.problem, loop.age_s(clock.now_ms())) == (1, "MLflow does not answer", 1)
+    assert caplog.records == []

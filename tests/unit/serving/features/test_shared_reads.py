@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Sequence
 
 import pytest
+from feast.protos.feast.types.Value_pb2 import Value
 
+from adfeast.contract.signature import AD
 from serving.errors import StoreUnavailable
+from serving.features.columns import Rows, decode_dynamodb
 from serving.features.dynamodb import KEYS_A_CALL, Items
 from serving.features.memory import MemoryDynamoDB
-from serving.features.shared_reads import CALLS_AT_ONCE, SharedReads
+from serving.features.plan import DYNAMODB, Plan
+from serving.features.shared_reads import CALLS_AT_ONCE, DECODED, SharedReads, decode_in_turns
+from serving.features.values import ValueDecoder
 
 ADS = [("ads", f"ad {i}") for i in range(1_000)]
 
@@ -100,3 +106,25 @@ def test_one_user_is_asked_for_directly() -> None:
             await reads.get([("ads", "ad 0")])
 
     asyncio.run(run())
+
+
+def test_a_large_answer_is_decoded_in_turns_and_as_a_whole(plan: Plan) -> None:
+    block = plan.blocks[AD, DYNAMODB]
+    value = base64.b64encode(Value(float_val=2.5).SerializeToString()).decode()
+    stored = {"event_ts": {"S": "2024-01-01T00:00:00"}, "values": {"M": {"a_score": {"B": value}}}}
+    keys = [f"ad {i}" for i in range(5 * DECODED + 1)]
+    items = {table: dict.fromkeys(keys[::2], stored) for table in block.tables}
+
+    async def run() -> tuple[Rows, int]:
+        turns, decoding = 0, asyncio.ensure_future(decode_in_turns(block, items, keys, ValueDecoder()))
+        while not decoding.done():
+            await asyncio.sleep(0)
+            turns += 1
+        return decoding.result(), turns
+
+    rows, turns = asyncio.run(run())
+    whole = decode_dynamodb(block, items, keys, ValueDecoder())
+    assert turns >= 5
+    assert (rows.times == whole.times).all()
+    assert (rows.absent == whole.absent).all()
+    assert not rows.absent.all()

@@ -28,6 +28,7 @@ SCHEMA = {
         {"name": "event_timestamp", "type": {"type": "long", "logicalType": "timestamp-millis"}},
         {"name": "user_id", "type": "string"},
         {"name": "price", "type": "double"},
+        {"name": "page", "type": "string", "default": ""},
     ],
 }
 
@@ -59,6 +60,7 @@ def event(**changes: pb.Value) -> pb.Event:
         ({"price": pb.Value(text="1")}, "type", "price must be double"),
         ({"price": pb.Value()}, "value", "'price' has no value"),
         ({"colour": pb.Value(text="red")}, "column", "colour is not a column"),
+        ({"page": pb.Value(text="x" * 65_536)}, "size", "bytes; send at most 65536 bytes an event"),
     ],
 )
 def test_a_refusal_names_event_field_and_value_and_is_counted(
