@@ -62,6 +62,7 @@ test: setup ## Install all it needs, then run every test (ARGS='-k name' for som
 	@$(if $(ARGS),$(BIN)/pytest --basetemp $(LOCAL)/pytest $(ARGS),$(MAKE) --no-print-directory -j2 test-streams test-platform)
 
 STREAMS := tests/parity tests/integration/streams tests/e2e/test_drills.py
+PLATFORM := tests/unit tests/contract tests/integration tests/e2e $(addprefix --ignore ,$(STREAMS))
 # JVMs that live for minutes on two cores spend much of their time compiling what they will not run again.
 BRIEF := -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
 # $(call half,name,arguments): its lines begin with its name
@@ -72,7 +73,7 @@ test-streams:
 	@$(call half,streams,$(STREAMS))
 
 test-platform:
-	@$(call half,platform,$(addprefix --ignore ,$(STREAMS)))
+	@$(call half,platform,$(PLATFORM))
 
 # Half a minute, most of it the imports of Feast and torch: what trains, and what downloads, is left to `make test`.
 unit: setup ## The tests of seconds: no platform, no training (ARGS='-k name' for some)

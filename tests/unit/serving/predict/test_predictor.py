@@ -118,6 +118,15 @@ def test_an_answer_publishes_its_own_snapshot(definitions: Definitions, whole: S
     assert np.isnan(snapshot.tensors.dense).all()  # the log tells a gap from a zero
 
 
+def test_a_request_that_is_repeated_is_another_attempt(definitions: Definitions, whole: Signature) -> None:
+    server = Server(definitions, {"m1": whole}, "m1")
+    answers = [server.predict(request_id="r") for _ in range(2)]
+    assert [a.request_id for a in answers] == ["r", "r"]
+    snapshots = [server.live.codec.decode(message) for message in server.kept.messages]
+    assert [s.attempt_id for s in snapshots] == [a.attempt_id for a in answers]
+    assert len({"r", *(a.attempt_id for a in answers)}) == 3
+
+
 def test_a_stream_side_that_stops_is_marked_and_comes_back(definitions: Definitions, whole: Signature) -> None:
     """A counter that nobody lowers any more was PRESENT for a day, was scored, and was logged as the truth."""
     few = replace(whole, inputs=tuple(i for i in whole.inputs if i.name in ("u_count", "a_rate")))
@@ -160,6 +169,18 @@ def test_each_loaded_model_gets_its_inputs_and_the_log_holds_all(definitions: De
     assert list(server.predict().scores) == [18.0, 18.0]
     assert server.live.contract == definitions.contract(SERVICE)
     assert set(server.live.holds) == {"m1", "m2"}
+
+
+def test_a_model_is_fed_with_what_the_service_has_left_out_and_the_log_holds_that_too(
+    definitions: Definitions, whole: Signature
+) -> None:
+    service = replace(definitions.services[SERVICE], views=(("a_fast", ("a_count",)),))
+    smaller = replace(definitions, services={SERVICE: service})
+    server = Server(smaller, {"m1": whole}, "m1")
+    answer = server.predict()
+    assert list(answer.scores) == [sum(i.default for i in whole.role("dense"))] * 2
+    assert smaller.contract(SERVICE) != server.live.contract == server.live.codec.contract
+    assert set(server.live.contract.inputs) == {i.identity for i in whole.inputs}
 
 
 def test_a_model_that_cannot_be_fed_is_left_out_and_named(definitions: Definitions, whole: Signature) -> None:

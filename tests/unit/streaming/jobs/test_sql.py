@@ -14,7 +14,7 @@ from adfeast.contract.rows import Layout
 from adfeast.errors import DefinitionError
 from adfeast.settings import Settings
 from streaming.jobs.sql import event_rules, statements
-from streaming.names import ARCHIVE, features_job
+from streaming.names import ARCHIVE, archive_group, features_job
 from streaming.plan import make_plan, started
 
 JOB = features_job("shop_bids")
@@ -131,6 +131,16 @@ def test_every_sink_is_fed_and_the_rows_of_a_key_stay_in_order(settings: Setting
         "snapshots.dead",
         "lake features.p.shop_bids",
     }
+
+
+def test_the_archive_goes_on_where_its_group_has_committed(settings: Settings) -> None:
+    """However often it begins without state: what lies in the lake already is not written again."""
+    plan = make_plan(definitions(), settings)
+    for begun in (plan, started(plan, ARCHIVE, {"lineage": 7, "timestamp_ms": 0, "from_ms": 0})):
+        sources = [d for d in statements(begun, ARCHIVE)[0] if "'scan.startup.mode'" in d]
+        assert {s.split("`")[1] for s in sources} == {"bids", "snapshots", "features.p.shop_bids"}
+        assert all("'scan.startup.mode' = 'group-offsets'" in s for s in sources)
+        assert all(f"'properties.group.id' = '{archive_group(settings.project)}'" in s for s in sources)
 
 
 def test_a_changed_view_is_no_matter_of_the_others(settings: Settings) -> None:

@@ -1,10 +1,15 @@
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from adfeast.clock import ManualClock
+from adfeast.clock import ManualClock, to_datetime
+from adfeast.contract.events import CLICKS, IMPRESSIONS
+from adfeast.contract.snapshots import TOPIC as SNAPSHOTS
+from adfeast.ledger import Ledger
 from adfeast.settings import Settings
 from adfeast.watermarks import publish
+from training.data import label_join
 from training.data.completeness import require
 from training.errors import NotComplete
 
@@ -41,3 +46,13 @@ def test_a_time_that_has_not_come_is_not_complete_whatever_the_archive_says(sett
     with pytest.raises(NotComplete, match="after the clock"):
         require(settings, {"shown": CLOCK.ms + 1}, CLOCK)
     require(settings, {"shown": CLOCK.ms}, CLOCK)
+
+
+def test_labels_are_not_made_while_a_click_may_still_be_on_its_way(settings: Settings) -> None:
+    """A click may come a label window after the last impression, and its event five minutes later."""
+    clock, end, window = ManualClock(AT + 3_600_000), to_datetime(AT), timedelta(minutes=30)
+    publish(settings, {IMPRESSIONS: AT + 300_000, SNAPSHOTS: AT + 300_000, CLICKS: AT + 2_099_999}, AT)
+    with pytest.raises(NotComplete) as refused:
+        label_join.run(settings, end - window, end, window, "early", clock)
+    assert [text.split("'")[1] for text in refused.value.behind] == [CLICKS]
+    assert Ledger(settings, clock).runs() == []

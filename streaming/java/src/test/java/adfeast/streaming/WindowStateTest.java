@@ -6,9 +6,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Random;
+import java.util.Set;
 import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -103,6 +106,25 @@ class WindowStateTest {
         state.wake(spec, 1_000_000, (at, values) -> {});
         assertEquals(0, state.tiles.length);
         assertTrue(Arrays.stream(state.emitted).allMatch(value -> value == 0));
+    }
+
+    /** Else all keys of a view were written in the same moment, again and again. */
+    @Test
+    void keysThatChangeAtOneTickAreWokenAllOverTheInterval() {
+        WindowSpec spec = WindowSpec.parse("0-1000-100;emit=500");
+        Set<Long> ticks = new HashSet<>();
+        Set<Long> woken = new HashSet<>();
+        for (long event = 10_000; event < 10_100; event++) {
+            WindowState state = new WindowState();
+            state.add(spec, event, new double[] {1.0}, event, (at, values) -> {});
+            long tick = state.nextChange(spec);
+            long wake = state.wakeAt(spec, event);
+            assertTrue(tick <= wake && wake < tick + 500, "a change at " + tick + " is written at " + wake);
+            ticks.add(tick);
+            woken.add(wake);
+        }
+        assertEquals(1, ticks.size());
+        assertEquals(100, woken.size());
     }
 
     private static List<Row> emitted(WindowSpec spec, List<Event> arrivals, long end, Random expiring) {
