@@ -105,7 +105,9 @@ class _Play:
     def train(self, name: str, *options: str) -> int:
         out = str(self.on.root / "artifacts" / name)
         if self.set:
-            asked = ("model", "train", "--training-set", self.set, "--out", out, "--not-logged", "missing", *options)
+            # Minutes of made-up clicks can show nothing: whether it is better is not asked.
+            beside = ("--not-logged", "missing", "--no-incumbent")
+            asked = ("model", "train", "--training-set", self.set, "--out", out, *beside, *options)
         else:
             asked = ("model", "bootstrap", "--prior", "0.03", "--out", out)
         self.on.commands.adfeast(*asked)

@@ -12,7 +12,7 @@ FILES = ("signature.json", "evaluation.json", f"{REPOSITORY}/{DEFAULT_FLAVOUR}")
 
 
 def fetch(settings: Settings, folder: Path) -> str | None:
-    """Copies what training compares with into `folder`.
+    """Copies what training compares with into `folder`, by the names it has in the artifact.
 
     Returns:
         The Triton name of what serves; None when nothing does.
@@ -25,5 +25,8 @@ def fetch(settings: Settings, folder: Path) -> str | None:
         return None
     found = version(settings, parse_triton_model(serving)[0])
     for name in FILES:
-        download(settings, found, name, folder)
+        path, wanted = download(settings, found, name, folder), folder / name
+        if path != wanted:  # MLflow keeps the last part of a name only
+            wanted.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(wanted)
     return serving

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from adfeast.contract.rungs import Rung
 from adfeast.contract.signature import DTYPES, Contract, Identity
 from adfeast.contract.tensors import Status
 from training.data.columns import NOT_LOGGED, column_names, status_column, training_schema
@@ -33,6 +34,7 @@ def sound() -> pa.Table:
     schema = training_schema(CONTRACT, "user_id", "ad_id", (0, 1))
     columns: dict[str, Any] = {f.name: [f"{f.name} {n}" for n in range(ROWS)] for f in schema if f.type == pa.string()}
     columns |= {"label": [int(n % 5 == 0) for n in range(ROWS)], "weight": [1.0] * ROWS, "position": [None] * ROWS}
+    columns |= {"rung": [Rung.FRESH.text] * ROWS}
     columns |= {"event_timestamp": [datetime(2019, 11, 28, tzinfo=UTC)] * ROWS, "score": rng.random(ROWS)}
     for identity, name in column_names(CONTRACT).items():
         values = rng.integers(0, 99, (ROWS, identity.width)).astype(DTYPES[identity.role])

@@ -18,7 +18,9 @@ from training.model.bootstrap import constant
 from training.model.core import Served, predict
 from training.model.errors import ExportMismatch, ModelError
 from training.model.head import Head
+from training.model.inputs import tell_missing
 from training.model.kinds.dlrm import dlrm
+from training.model.prep import MISSING_NUMBER
 
 RATES = BaseRates(0.01)
 
@@ -51,6 +53,26 @@ def test_every_flavour_answers_as_the_eager_model_does(exported: tuple[Path, Ser
         assert report[flavour]["rows"] >= 10_000
         found = run(out / "model_repository" / flavour / "1" / file, rows)
         assert logit_change(found, expected).max() <= report[flavour]["tolerance"]
+
+
+def test_every_flavour_scales_rare_counts_and_tells_what_is_missing_as_the_eager_model_does(
+    tmp_path: Path, signature: Signature
+) -> None:
+    told = tell_missing(signature)
+    model, rows = lively(told), random_rows(told, 3000, seed=1)
+    counts = np.where(np.random.default_rng(0).random(rows.dense.shape) < 0.01, 20, 0).astype(np.float32)
+    model.core.prep.fit([replace(rows, dense=counts)])
+    report = export(model, told, tmp_path)
+    assert all(r["max_logit_change"] <= r["tolerance"] for r in report.values())
+    few, blank = np.tile([[1], [3], [20], [200]], (750, rows.dense.shape[1])), np.full_like(rows.dense, MISSING_NUMBER)
+    for dense in (few.astype(np.float32), blank):
+        own = replace(rows, dense=dense)
+        expected = predict(model, own)
+        for flavour, (file, _, run) in FLAVOURS.items():
+            found = run(tmp_path / "model_repository" / flavour / "1" / file, own)
+            assert logit_change(found, expected).max() <= report[flavour]["tolerance"]
+    zero = predict(model, replace(rows, dense=np.zeros_like(rows.dense)))
+    assert logit_change(predict(model, replace(rows, dense=blank)), zero).max() > 0.05
 
 
 def test_onnx_gives_a_row_the_same_bits_in_any_batch(exported: tuple[Path, Served], signature: Signature) -> None:

@@ -77,7 +77,8 @@ def test_noise_teaches_nothing_and_leaves_the_click_rate(
     data = TrainingSet(write(tmp_path / "set", signature, rows=16_000, signal=0.0), signature)
     metrics = fit(kind, data, data.read(Part.HELD_OUT), CONFIG, seed=0).evaluation.to_dict()["metrics"]
     assert metrics["normalized_entropy"]["value"] < 1.02
-    assert 0.8 < metrics["pcoc"]["value"] < 1.25
+    # Some 80 clicks calibrate and 160 judge: by chance alone their ratio is off by 14 %.
+    assert 0.7 < metrics["pcoc"]["value"] < 1.4
 
 
 def test_training_ends_when_later_rows_say_so_and_keeps_the_best_pass(training_set: Path, signature: Signature) -> None:
