@@ -23,7 +23,7 @@ def against(answer_to_login: bytes, use: Callable[[RedisTier], Awaitable[None]],
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(1 << 16):
             heard.extend(data)
-            writer.write(answer_to_login if data.startswith(LOGIN[:20]) else b"*1\r\n$1\r\nv\r\n")
+            writer.write(answer_to_login if data.startswith(LOGIN[:20]) else b"*1\r\n$1\r\nv\r\n" * data.count(ASK))
         writer.close()
 
     async def run() -> None:
@@ -41,11 +41,20 @@ def against(answer_to_login: bytes, use: Callable[[RedisTier], Awaitable[None]],
 
 async def read(tier: RedisTier) -> None:
     for _ in range(2):
-        assert await tier.receive(await tier.send(ASK, 1)) == [b"v"]
+        assert await tier.receive(tier.send(ASK, 1)) == [b"v"]
 
 
 def test_a_connection_logs_in_once_and_then_reads() -> None:
     assert against(b"+OK\r\n", read) == LOGIN + ASK + ASK
+
+
+def test_those_that_come_while_it_logs_in_wait_for_the_same_connection() -> None:
+    async def crowd(tier: RedisTier) -> None:
+        asked = [tier.send(ASK, 1) for _ in range(3)]
+        assert [await tier.receive(answer) for answer in asked] == [[b"v"]] * 3
+
+    heard = against(b"+OK\r\n", crowd)
+    assert heard == LOGIN + ASK * 3
 
 
 def test_without_a_password_nothing_is_said() -> None:
