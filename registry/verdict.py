@@ -42,9 +42,9 @@ def require_better(found: Version, serving: str, force: str = "") -> None:
     if against is None or (serving and parse_triton_model(serving)[0] == found.version):
         return
     if serving and against != serving:
-        log.warning("version %d was compared with %s, but %s serves", found.version, against, serving)
+        log.info("version %d was compared with %s, but %s serves", found.version, against, serving)
     if found.tags.get(PASSES) == "yes":
         return
     if not force:
         raise NotBetter(found.version, reason)
-    log.warning("version %d is deployed because of %r, although it is %s", found.version, force, reason)
+    log.info("version %d is deployed because of %r, although it is %s", found.version, force, reason)

@@ -145,7 +145,7 @@ def _snapshot(
             values = (
                 rng.integers(-1, 1 << 60, shape) if DTYPES[role] == "int64" else rng.standard_normal(shape, np.float32)
             )
-            status[i] = rng.choice(np.array(Status, np.uint8), len(ads), p=(0.8, 0.1, 0.05, 0.05))
+            status[i] = rng.choice(np.array(Status, np.uint8), len(ads), p=(0.8, 0.1, 0.05, 0.05, 0.0))
             if i.source != AD:
                 values[:], status[i][:] = values[0], status[i][0]
             lacking = status[i] != Status.PRESENT

@@ -62,7 +62,7 @@ def test_every_flavour_scales_rare_counts_and_tells_what_is_missing_as_the_eager
     model, rows = lively(told), random_rows(told, 3000, seed=1)
     counts = np.where(np.random.default_rng(0).random(rows.dense.shape) < 0.01, 20, 0).astype(np.float32)
     model.core.prep.fit([replace(rows, dense=counts)])
-    report = export(model, told, tmp_path)
+    report = export(model, told, tmp_path, rates=RATES)
     assert all(r["max_logit_change"] <= r["tolerance"] for r in report.values())
     few, blank = np.tile([[1], [3], [20], [200]], (750, rows.dense.shape[1])), np.full_like(rows.dense, MISSING_NUMBER)
     for dense in (few.astype(np.float32), blank):
