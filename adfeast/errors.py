@@ -1,5 +1,16 @@
 """The root of the error tree; every subsystem derives its own small branch from it."""
 
+SHOWN_CHARACTERS = 80
+
+
+def shown(value: object) -> str:
+    """A value as a message may show it: whole while it is short, else its beginning and its length."""
+    text = repr(value[: SHOWN_CHARACTERS + 1] if isinstance(value, str | bytes) else value)
+    if len(text) <= SHOWN_CHARACTERS + 2:
+        return text
+    size = len(value) if isinstance(value, str | bytes) else len(text)
+    return f"{text[:SHOWN_CHARACTERS]}... ({size} long)"
+
 
 class AdfeastError(Exception):
     """Something a caller or an operator can act on; the message names the field, the value and what to do.

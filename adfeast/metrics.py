@@ -112,6 +112,26 @@ REFUSED_EVENTS = Metric(
 )
 
 
+SHED = Metric(
+    "adfeast_shed_calls_total", "counter", ("call",), "Calls that were refused at once because too many were under way."
+)
+LOOP_AGE = Metric(
+    "adfeast_loop_age_seconds",
+    "gauge",
+    ("loop",),
+    "How long ago something that a server does beside the requests was done last, without a failure.",
+)
+LOOP_FAILURES = Metric(
+    "adfeast_loop_failures_total", "counter", ("loop",), "Failures of what a server does beside the requests."
+)
+PRODUCERS_RENEWED = Metric(
+    "adfeast_producers_renewed_total",
+    "counter",
+    ("producer",),
+    "Kafka producers that were replaced because of an error after which they send nothing any more.",
+)
+
+
 class Source(Protocol):
     """Must give what is known now and must not wait for anybody: whoever asks has a deadline."""
 

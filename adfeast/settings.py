@@ -7,32 +7,50 @@ Values come from environment variables (`ADFEAST_KAFKA_BOOTSTRAP=...`), then fro
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
-from adfeast.errors import SettingsError
+from adfeast.errors import SettingsError, shown
+from adfeast.secret import HiddenText, Secret, without_passwords
 
 ROOT = Path(__file__).resolve().parent.parent
+FILE_VARIABLE = "ADFEAST_SETTINGS"
 
 
 def settings_file() -> Path:
     """Where this process reads its settings from."""
-    return Path(os.environ.get("ADFEAST_SETTINGS", ROOT / ".local" / "settings.yaml"))
+    return Path(os.environ.get(FILE_VARIABLE) or ROOT / ".local" / "settings.yaml")
 
 
 class Settings(BaseSettings):
     """Addresses and folders of one deployment. Paths are absolute; `lake` is a folder or an `s3://bucket/prefix`.
 
     `snapshot_before_answer` holds each Predict until Kafka has its snapshot: a crash then loses none, which a replay
-    wants and an auction does not. `grpc_shared_port` lets several servers of a machine listen on one address; each
-    needs a `server_name` of its own then (default: host and process id). `replay_speed` says how many times faster than
-    the wall clock events are replayed; promises of freshness stretch by it. `metrics_port` is where a program shows its
-    Prometheus metrics on `metrics_host`; 0 shows none. `event_max_age_s` is how old an event may be when it is sent, so
-    that no sender opens files for ten thousand dates; `null` is no limit, for replays of history.
+    wants and an auction does not. `max_candidates` of a Predict and `max_events` of a LogImpression or LogClick are
+    what one call may bring. Batch values of ads are kept in memory for up to `ad_cache_ttl_s`: `ad_cache_rows`, or as
+    many as `ad_cache_mb` hold if these are fewer. `grpc_shared_port` lets several servers of a machine listen on one
+    address; each needs a `server_name` of its own then (default: host and process id). `replay_speed` says how many
+    times faster than the wall clock events are replayed; promises of freshness stretch by it. `metrics_port` is where a
+    program shows its Prometheus metrics on `metrics_host`; 0 shows none. `event_max_age_s` is how old an event may be
+    when it is sent, so that no sender opens files for ten thousand dates; `null` is no limit, for replays of history.
+
+    Of load: a call brings at most `max_request_kb`; beyond `max_predicts_under_way`, or `max_logs_under_way` of
+    impressions or of clicks, calls are refused at once, to be sent again. A connection is ended in peace after
+    `max_connection_age_s` (0: never), so that clients spread over servers that were added. A server that is to end
+    answers on for `shutdown_notice_s`, in which balancers see that its health is NOT_SERVING.
+
+    Of who we are to the servers (adfeast/access.py; a secret is a value or `file:/path`, and is never shown):
+
+    - `tls_ca`: what has signed the servers' certificates, a PEM file; None: whom the system trusts.
+    - `kafka_security`, and with SASL `kafka_mechanism`, `kafka_username` and `kafka_password`.
+    - `redis_tls`, `redis_username` (empty: the default user) and `redis_password`.
+    - `mlflow_username` and `mlflow_password`, or `mlflow_token`; `triton_token`, sent as a bearer's. Their TLS is an
+      `https://` in the address.
 
     `redis_budget_ms`, `dynamodb_budget_ms` and `triton_budget_ms` say how long a Predict of up to 250 candidates waits
     for each, less if its deadline is nearer; then it goes on without. A score may answer again for the same user and ad
@@ -51,7 +69,13 @@ class Settings(BaseSettings):
       often its files are finished, so a long one makes fewer and larger files, and completeness is known later.
     """
 
-    model_config = SettingsConfigDict(env_prefix="ADFEAST_", env_parse_none_str="null", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ADFEAST_",
+        env_parse_none_str="null",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
 
     project: str = "adfeast"
     local: Path = ROOT / ".local"
@@ -63,7 +87,7 @@ class Settings(BaseSettings):
     s3_endpoint: str | None = None
     aws_region: str = "us-east-1"
     aws_access_key_id: str | None = None
-    aws_secret_access_key: str | None = None
+    aws_secret_access_key: HiddenText | None = Field(default=None, repr=False)
 
     redis_host: str = "127.0.0.1"
     redis_port: int = 6379
@@ -73,6 +97,19 @@ class Settings(BaseSettings):
     triton_http: str = "127.0.0.1:8000"
     triton_repository: Path = ROOT / ".local" / "state" / "triton"
     mlflow_url: str = "http://127.0.0.1:5000"
+
+    tls_ca: Path | None = None
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_username: str = ""
+    kafka_password: Secret | None = None
+    redis_tls: bool = False
+    redis_username: str = ""
+    redis_password: Secret | None = None
+    mlflow_username: str = ""
+    mlflow_password: Secret | None = None
+    mlflow_token: Secret | None = None
+    triton_token: Secret | None = None
 
     # At least what the server is stricter than the pipeline, and a minute more.
     event_max_age_s: Annotated[int, Field(ge=120)] | None = 7 * 86_400
@@ -91,9 +128,16 @@ class Settings(BaseSettings):
     grpc_address: str = "127.0.0.1:50051"
     grpc_shared_port: bool = False
     server_name: str = ""
-    max_candidates: int = 5000
-    ad_cache_rows: int = 1 << 16
-    ad_cache_ttl_s: float = 60.0
+    max_candidates: int = Field(default=2_000, ge=1, le=10_000)
+    max_request_kb: int = Field(default=4_096, ge=64, le=65_536)
+    max_predicts_under_way: int = Field(default=128, ge=1)
+    max_logs_under_way: int = Field(default=64, ge=1)
+    max_connection_age_s: float = Field(default=300.0, ge=0)
+    shutdown_notice_s: float = Field(default=1.0, ge=0)
+    max_events: int = Field(default=10_000, ge=1, le=50_000)  # librdkafka's buffer takes 100,000
+    ad_cache_rows: int = Field(default=1 << 16, ge=1)
+    ad_cache_mb: int = Field(default=256, ge=1)
+    ad_cache_ttl_s: float = Field(default=60.0, ge=0)
     redis_budget_ms: float = Field(default=15, gt=0, le=60_000)
     dynamodb_budget_ms: float = Field(default=25, gt=0, le=60_000)
     triton_budget_ms: float = Field(default=20, gt=0, le=60_000)
@@ -108,10 +152,24 @@ class Settings(BaseSettings):
         """Absolute path or URL of a place in the lake."""
         return "/".join([self.lake.rstrip("/"), *parts])
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, without_passwords(value) if isinstance(value, str) else value
+
     @property
     def checkpoints(self) -> str:
         """URL below which the stream jobs keep their state."""
         return (self.stream_checkpoints or f"file://{self.local}/state/streaming").rstrip("/")
+
+    @model_validator(mode="after")
+    def _whole_logins(self) -> Settings:
+        if self.kafka_security.startswith("SASL") and not (self.kafka_username and self.kafka_password):
+            raise ValueError(f"kafka_security={self.kafka_security} needs kafka_username and kafka_password")
+        if self.mlflow_token and self.mlflow_password:
+            raise ValueError("mlflow_token and mlflow_password are both set; keep one of them")
+        if bool(self.mlflow_username) != bool(self.mlflow_password):
+            raise ValueError("mlflow_username and mlflow_password go together; set both or none")
+        return self
 
     @field_validator("stream_checkpoints")
     @classmethod
@@ -132,16 +190,47 @@ class Settings(BaseSettings):
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, settings_file())
 
 
+SHOWN = frozenset(
+    name for name, field in Settings.model_fields.items() if field.repr and "Secret" not in str(field.annotation)
+)
+
+
 def load_settings(**overrides: object) -> Settings:
     """Reads the settings; `overrides` win over environment and file.
 
     Raises:
-        SettingsError: an unknown key or a bad value, named with the file it may stand in.
+        SettingsError: an unknown key or a bad value, named with the file it may stand in; ADFEAST_SETTINGS names a file
+            that is not there.
+    """
+    if os.environ.get(FILE_VARIABLE) and not settings_file().is_file():
+        raise SettingsError(
+            f"{FILE_VARIABLE} names {settings_file()}, which is not there: write it (`adfeast up` writes that of a "
+            f"local platform), or unset {FILE_VARIABLE} to take ADFEAST_* variables and the defaults"
+        )
+    return settings_over(**overrides)
+
+
+def settings_over(**values: object) -> Settings:
+    """Settings for whoever is about to write the file: it need not be there yet.
+
+    Raises:
+        SettingsError: as above, but for the file.
     """
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        return Settings(**values)  # type: ignore[arg-type]
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())
-        raise SettingsError(f"bad settings in {settings_file()} or ADFEAST_* variables: {problems}") from error
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}{_got(e)}" for e in error.errors())
+        # Without its cause, which would show the values.
+        raise SettingsError(f"bad settings in {settings_file()} or ADFEAST_* variables: {problems}") from None
     except yaml.YAMLError as error:
-        raise SettingsError(f"{settings_file()} is not YAML: {error}") from error
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise SettingsError(f"{settings_file()} is not YAML{where}") from None
+    except (TypeError, ValueError):
+        raise SettingsError(f"{settings_file()} does not hold lines of `name: value`") from None
+
+
+def _got(problem: Any) -> str:
+    """The value, unless it is one that is never shown, or stands at a name that may be a mistyped one of those."""
+    name = str(problem["loc"][0]) if problem["loc"] else ""
+    return f" (got {without_passwords(shown(problem['input']))})" if name in SHOWN else ""

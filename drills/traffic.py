@@ -29,6 +29,7 @@ from serving.proto import adfeast_pb2_grpc
 Event = dict[str, Any]
 DEADLINE_S = 10.0
 FLUSH_S = 0.1
+BATCH = 1_000  # events of a call; a server takes no more than its max_events
 CANDIDATES = 20
 CLICK_RATE = 0.2
 LONGEST_CLICK_DELAY_S = 3.0
@@ -176,7 +177,7 @@ class Traffic:
         method = {IMPRESSIONS: stub.LogImpression, CLICKS: stub.LogClick}[topic]
         while True:
             await asyncio.sleep(FLUSH_S)
-            batch = list(waiting)
+            batch = list(waiting)[:BATCH]
             if not batch:
                 continue
             request = pb.LogEventsRequest(events=[pb.Event(fields=values(e)) for e in batch])

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 
+from adfeast.access import KafkaAccess
 from adfeast.clock import Clock
 from adfeast.contract.definitions import Definitions
 from adfeast.contract.history import APPLIED, CONTRACT, History
@@ -141,17 +142,17 @@ def _topics(settings: Settings, use: Use, apply: bool) -> tuple[list[Garbage], t
     names = {topic for view in gone for topic in (features_topic(project, view), late_topic(project, view))}
     names |= {dead_letter_topic(features_topic(project, view)) for view in gone}
     try:
-        with admin(settings.kafka_bootstrap, patience_s=5) as client:
+        with admin(KafkaAccess.of(settings), patience_s=5) as client:
             names &= set(client.list_topics())
         if not names:
             return [], ()
         if problem := _still_written(settings, use.definitions):
             return [], (f"Kafka topics {', '.join(sorted(names))}: {problem}",)
         sizes = dict.fromkeys(sorted(names), 0)
-        for (topic, _), end in end_offsets(settings.kafka_bootstrap, sorted(names)).items():
+        for (topic, _), end in end_offsets(KafkaAccess.of(settings), sorted(names)).items():
             sizes[topic] += end
         if apply:
-            with admin(settings.kafka_bootstrap) as client:
+            with admin(KafkaAccess.of(settings)) as client:
                 client.delete_topics(sorted(names))
     except StreamingError as error:
         return [], (f"Kafka topics: {error}",)

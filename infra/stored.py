@@ -10,6 +10,7 @@ from typing import Any, Self
 import boto3
 import redis
 
+from adfeast.access import RedisAccess
 from adfeast.feast_ext.online_layout import dynamodb_table, redis_field, redis_time_field
 from adfeast.settings import Settings
 
@@ -55,7 +56,7 @@ class Redis:
 
     def __init__(self, settings: Settings) -> None:
         self._project = settings.project.encode()
-        self._client = redis.Redis(host=settings.redis_host, port=settings.redis_port)
+        self._client = redis.Redis(**RedisAccess.of(settings).redis_py())
 
     def count(self, features: Iterable[Key], views: Iterable[str], keep: Collection[Key]) -> dict[str, int]:
         """How many hashes hold each of the features, and the time of each of the views."""

@@ -80,7 +80,7 @@ class _Deployment:
     def __init__(self, settings: Settings, clock: Clock, held: Claim, repository: Repository, force: str) -> None:
         self._settings, self._clock, self._held, self._repository = settings, clock, held, repository
         self._force = force
-        self._triton = Triton(settings.triton_http)
+        self._triton = Triton(settings)
 
     def run(self, version: models.Version, flavour: str) -> dict[str, str]:
         name = triton_model(version.version, flavour)

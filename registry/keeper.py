@@ -71,8 +71,8 @@ class Keeper:
     ) -> None:
         self._settings, self._clock, self._restart = settings, clock, restart
         self._known_answer = known_answer or KnownAnswers(settings, clock)
-        self._prober = prober or Triton(settings.triton_http, PROBE_S)
-        self._loader = loader or Triton(settings.triton_http, LOAD_S)
+        self._prober = prober or Triton(settings, PROBE_S)
+        self._loader = loader or Triton(settings, LOAD_S)
         self._patients: dict[str, _Patient] = {}
         self._problem = ""
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import ssl
 import urllib.request
 from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
 
 from adfeast.settings import Settings
 from registry.errors import RegistryError
@@ -30,17 +33,34 @@ def client(settings: Settings) -> MlflowClient:
         RegistryError: MLflow does not answer.
     """
     try:
-        with urllib.request.urlopen(f"{settings.mlflow_url}/health", timeout=HEALTH_S):  # noqa: S310  an address of ours
+        tls = ssl.create_default_context(cafile=settings.tls_ca) if settings.mlflow_url.startswith("https:") else None
+        where = f"{settings.mlflow_url}/health"
+        with urllib.request.urlopen(where, timeout=HEALTH_S, context=tls):  # noqa: S310  an address of ours
             pass
     except OSError as error:
         raise RegistryError(
             f"MLflow at {settings.mlflow_url} does not answer ({error}): start it, see `adfeast status`"
         ) from error
-    for name, value in _ENVIRONMENT.items():
+    for name, value in {**_ENVIRONMENT, **login(settings)}.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=settings.mlflow_url, registry_uri=settings.mlflow_url)
+
+
+def login(settings: Settings) -> dict[str, str]:
+    """The variables by which MLflow's client is told who we are; it knows no other way."""
+    wanted = {
+        "MLFLOW_TRACKING_USERNAME": settings.mlflow_username,
+        "MLFLOW_TRACKING_PASSWORD": settings.mlflow_password,
+        "MLFLOW_TRACKING_TOKEN": settings.mlflow_token,
+        "MLFLOW_TRACKING_SERVER_CERT_PATH": settings.tls_ca,
+    }
+    return {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in wanted.items()
+        if value
+    }
 
 
 def experiment(mlflow: Any, name: str) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adfeast.access import triton_authorization
 from adfeast.contract.model_names import OUTPUT, REGISTERED_MODEL, SIGNATURE_PARAMETER
 from adfeast.contract.signature import DTYPES, TENSORS, Signature
+from adfeast.settings import Settings
 from registry.errors import DeployFailed
 
 log = logging.getLogger(__name__)
@@ -53,18 +57,37 @@ def strays(found: NDArray[Any], expected: NDArray[Any], tolerance: float) -> str
     )
 
 
+class _Login:
+    """What tritonclient calls a plugin: changes each request before it is sent."""
+
+    def __init__(self, authorization: str) -> None:
+        self._authorization = authorization
+
+    def __call__(self, request: Any) -> None:
+        request.headers["authorization"] = self._authorization
+
+
 class Triton:
-    """One server, by its HTTP address.
+    """The server of a deployment.
 
     Args:
         patience_s: how long any call may take.
     """
 
-    def __init__(self, address: str, patience_s: float = LOAD_SECONDS) -> None:
+    def __init__(self, settings: Settings, patience_s: float = LOAD_SECONDS) -> None:
         from tritonclient.http import InferenceServerClient
 
-        patience_s, connecting_s = float(patience_s), min(5.0, patience_s)
-        self.client = InferenceServerClient(address, network_timeout=patience_s, connection_timeout=connecting_s)
+        scheme, _, address = settings.triton_http.rpartition("://")
+        tls = scheme == "https"
+        self.client = InferenceServerClient(
+            address,
+            network_timeout=float(patience_s),
+            connection_timeout=min(5.0, patience_s),
+            ssl=tls,
+            ssl_context_factory=partial(ssl.create_default_context, cafile=settings.tls_ca) if tls else None,
+        )
+        if authorization := triton_authorization(settings):
+            self.client.register_plugin(_Login(authorization))
 
     def names(self) -> set[str]:
         """The published models that are loaded, are being loaded, or lie in the repository."""

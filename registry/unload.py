@@ -49,7 +49,7 @@ def unload(settings: Settings, names: Iterable[str], clock: Clock | None = None,
     clock, wanted = clock or SystemClock(), sorted(set(names))
     with Ledger(settings, clock).lease(LEASE, wait_s) as held:
         journal.settle(settings, clock.now_ms())
-        triton, repository = Triton(settings.triton_http), Repository(settings.triton_repository)
+        triton, repository = Triton(settings), Repository(settings.triton_repository)
         known = _known(settings, triton, repository)
         if unknown := [n for n in wanted if n not in known]:
             raise NotLoaded(f"{', '.join(unknown)}: no such model (there are: {', '.join(sorted(known)) or 'none'})")
@@ -64,7 +64,7 @@ def unload(settings: Settings, names: Iterable[str], clock: Clock | None = None,
 
 def unload_version(settings: Settings, version: int, clock: Clock | None = None, wait_s: float = WAIT_S) -> list[str]:
     """`unload` of every flavour of a version that Triton has."""
-    known = _known(settings, Triton(settings.triton_http), Repository(settings.triton_repository))
+    known = _known(settings, Triton(settings), Repository(settings.triton_repository))
     names = [name for name in known if _version(name) == version]
     if not names:
         there = ", ".join(sorted(known)) or "none"

@@ -14,29 +14,36 @@ import grpc
 import uvloop
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from sqlalchemy.exc import SQLAlchemyError
 
 from adfeast import fleet
+from adfeast.access import KafkaAccess, RedisAccess, triton_authorization
 from adfeast.clock import Clock, SystemClock
 from adfeast.contract.definitions import Definitions
 from adfeast.errors import SettingsError
 from adfeast.metrics import show
 from adfeast.settings import Settings
+from serving import follower
+from serving.admission import Admission
 from serving.api import SERVICE, Prediction
 from serving.budget import Budget
 from serving.clients.http import HttpPool
 from serving.clients.kafka import KafkaProducer
-from serving.errors import ErrorInterceptor
+from serving.clients.sigv4 import RENEW_S
+from serving.errors import ErrorInterceptor, StoreUnavailable
+from serving.features import freshness
 from serving.features.columns import Rows
 from serving.features.dynamodb import DynamoDBTier
 from serving.features.reader import Tiers
 from serving.features.redis import RedisTier
 from serving.follower import Follower
-from serving.health import Health
+from serving.health import LOOK_S, Health
+from serving.listening import leave, options
 from serving.live import Live
+from serving.loops import Loop
 from serving.metrics import CountedPrediction, ServerMetrics
 from serving.model.pointer import ModelPointer
 from serving.model.scorer import Scorer
+from serving.predict import events
 from serving.predict.events import EventLogs
 from serving.predict.ladder import Ladder
 from serving.predict.predictor import Predictor
@@ -48,7 +55,6 @@ from serving.queue_time import QueueTime
 log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 5.0
-MESSAGE_BYTES = 16 << 20
 REPORT_S = 2.0
 WARM_UP = Budget(2.0, 2.0, 2.0)
 WAIT_FOR_MODEL_S = 30.0  # how long a server that cannot learn which model answers waits before it listens
@@ -64,16 +70,21 @@ class PredictionServer:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
         self.name = settings.server_name or f"{socket.gethostname()}:{os.getpid()}"
+        self.admission = Admission.of(settings)
         dynamodb = DynamoDBTier(settings)
         self._credentials = dynamodb.credentials
-        self._tiers = Tiers(RedisTier(settings.redis_host, settings.redis_port), dynamodb, settings)
-        self._triton = HttpPool(settings.triton_http)
+        redis = RedisAccess.of(settings)
+        tier = RedisTier(redis.host, redis.port, login=redis.login(), tls=redis.tls_context())
+        self._tiers = Tiers(tier, dynamodb, settings)
+        self._triton = HttpPool(
+            settings.triton_http, authorization=triton_authorization(settings), tls_ca=settings.tls_ca
+        )
         self._pointer = ModelPointer(settings, self._triton)
         self._follower = Follower(settings, self._tiers, self._pointer, clock, self._live_changed)
         # Snapshots have a producer of their own: a flood of them must not fill the buffer that events wait in.
         first = settings.snapshot_before_answer
-        self._event_producer = KafkaProducer(settings.kafka_bootstrap, linger_ms=1)
-        self._snapshot_producer = KafkaProducer(settings.kafka_bootstrap, linger_ms=1 if first else 20)
+        self._event_producer = KafkaProducer(KafkaAccess.of(settings), linger_ms=1)
+        self._snapshot_producer = KafkaProducer(KafkaAccess.of(settings), linger_ms=1 if first else 20)
         self._publisher = SnapshotPublisher(self._snapshot_producer)
         recent = RecentScores(settings.score_cache_candidates, round(settings.score_cache_ttl_s * 1000))
         ladder, budget = Ladder(Scorer(self._triton), recent, clock), Budget.of(settings)
@@ -82,7 +93,24 @@ class PredictionServer:
         self.health = Health(lambda: self._follower.live, ladder, breakers, budget, clock)
         self._queue = QueueTime()
         self._events = EventLogs(settings, self._event_producer, clock)
-        self._metrics = ServerMetrics(lambda: self._follower.live, self._tiers.watermarks, self._queue, clock, breakers)
+        self._loops = (
+            Loop("follower", self._follower.look, follower.POLL_S, clock),
+            Loop("health", self.health.look, LOOK_S, clock),
+            Loop("watermarks", self._tiers.watermarks.look, freshness.POLL_S, clock),
+            Loop("credentials", self._credentials.renew, RENEW_S, clock),
+            Loop("event_schemas", self._events.look, events.POLL_S, clock),
+            Loop("report", self._report, REPORT_S, clock),
+        )
+        self._metrics = ServerMetrics(
+            lambda: self._follower.live,
+            self._tiers.watermarks,
+            self._queue,
+            clock,
+            breakers=breakers,
+            loops=self._loops,
+            producers={"events": self._event_producer, "snapshots": self._snapshot_producer},
+            admission=self.admission,
+        )
         self.servicer = CountedPrediction(
             Prediction(predictor, self._events, self.report, lambda: self._follower.live), self._metrics
         )
@@ -119,7 +147,10 @@ class PredictionServer:
         show(self._settings, self._metrics)
         await self.health.tell()
         live = self._follower.live
-        await self._tiers.watermarks.look()  # else the first answers would call everything stale
+        try:
+            await self._tiers.watermarks.look()  # else the first answers would call everything stale
+        except StoreUnavailable as error:
+            log.warning("how far the stream views are is not known: %s", error)
         nobody = Rows(live.plan.request, 1)
         found = await live.reader.read("warm-up", ["warm-up"], nobody, self._clock.now_ms(), WARM_UP)
         if found.away:
@@ -131,18 +162,8 @@ class PredictionServer:
             await asyncio.sleep(0.2)
             await self._follower.look()
         await self.health.look()
-        self._background = [
-            asyncio.create_task(work)
-            for work in (
-                self._follower.follow(),
-                self.health.follow(),
-                self._tiers.watermarks.follow(),
-                self._credentials.keep_fresh(),
-                self._events.follow(),
-                self._queue.follow(),
-                self._keep_reporting(),
-            )
-        ]
+        beside = (*(loop.run() for loop in self._loops), self._queue.follow())
+        self._background = [asyncio.create_task(work) for work in beside]
         gc.collect()
         gc.freeze()  # what lives as long as the process is no longer searched: a 200 ms pause less
 
@@ -171,17 +192,12 @@ class PredictionServer:
         )
         await self._events.refresh(definitions)
 
-    async def _keep_reporting(self) -> None:
-        while True:
-            try:
-                await asyncio.to_thread(fleet.report, self._settings, self.report(), self._clock.now_ms())
-            except SQLAlchemyError as error:
-                log.warning("no report was written: %s", error)
-            await asyncio.sleep(REPORT_S)
+    async def _report(self) -> None:
+        await asyncio.to_thread(fleet.report, self._settings, self.report(), self._clock.now_ms())
 
 
 async def serve(settings: Settings, clock: Clock) -> None:
-    """Serves until SIGTERM or SIGINT; requests in flight are answered first.
+    """Serves until SIGTERM or SIGINT; then says so, goes on for `shutdown_notice_s`, and answers what is under way.
 
     Raises:
         SettingsError: the address cannot be listened on.
@@ -190,12 +206,8 @@ async def serve(settings: Settings, clock: Clock) -> None:
     stopping = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopping.set)
-    options = [
-        ("grpc.max_receive_message_length", MESSAGE_BYTES),
-        ("grpc.so_reuseport", int(settings.grpc_shared_port)),
-    ]
-    server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=options)
     predictions = PredictionServer(settings, clock)
+    server = grpc.aio.server(interceptors=[ErrorInterceptor(), predictions.admission], options=options(settings))
     pb_grpc.add_PredictionServicer_to_server(predictions.servicer, server)  # type: ignore[no-untyped-call]
     health_pb2_grpc.add_HealthServicer_to_server(predictions.health.servicer, server)
     reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
@@ -207,8 +219,7 @@ async def serve(settings: Settings, clock: Clock) -> None:
     await server.start()
     log.info("%s listens on %s", predictions.name, settings.grpc_address)
     await stopping.wait()
-    await predictions.health.servicer.enter_graceful_shutdown()
-    await server.stop(STOP_GRACE_S)
+    await leave(server, predictions.health.servicer, settings.shutdown_notice_s, STOP_GRACE_S)
     await predictions.stop()
 
 

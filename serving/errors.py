@@ -55,6 +55,26 @@ class NotAcknowledged(ServingError):
     code = grpc.StatusCode.UNAVAILABLE
 
 
+class Overloaded(ServingError):
+    """Too much is under way; `retry_ms` is when to call again, as gRPC clients with a retry policy do by themselves."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    def __init__(self, message: str, retry_ms: int) -> None:
+        super().__init__(message)
+        self.retry_ms = retry_ms
+
+
+PUSHBACK = "grpc-retry-pushback-ms"  # of gRPC's retry design (gRFC A6)
+DETAILS_BYTES = 2_000  # of a status; it travels as a header, each byte up to three times as long, of 8 KB for all
+
+
+def details(text: str) -> str:
+    """What a status may say of a problem: gRPC makes RESOURCE_EXHAUSTED of a longer one."""
+    data = text.encode(errors="replace")
+    return text if len(data) <= DETAILS_BYTES else data[:DETAILS_BYTES].decode(errors="ignore") + "..."
+
+
 Method = Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]
 
 
@@ -77,8 +97,10 @@ def _answering_errors(method: Method, name: str) -> Method:
     async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
         try:
             return await method(request, context)
+        except Overloaded as error:
+            await context.abort(error.code, details(str(error)), ((PUSHBACK, str(error.retry_ms)),))
         except ServingError as error:
-            await context.abort(error.code, str(error))
+            await context.abort(error.code, details(str(error)))
         except grpc.aio.AbortError:
             raise
         except Exception:

@@ -62,8 +62,12 @@ class Follower:
         """Whether MLflow and Triton have said which models there are: only then "none" means none."""
         return "models" not in self._problems
 
-    async def look(self) -> None:
-        """Looks once, and swaps if there is reason to; what it looks at cannot make it raise."""
+    async def look(self) -> str:
+        """Looks once, and swaps if there is reason to; what it looks at cannot make it raise.
+
+        Returns:
+            Why it does not know what is deployed or applied; empty if it does.
+        """
         try:
             self._models = await self._pointer.look()
             self._problem("models", "")
@@ -77,15 +81,7 @@ class Follower:
         except AdfeastError as error:
             self._problem("definitions", str(error))
         self.live = replace(self.live, problems=tuple(t for t in self._problems.values() if t))
-
-    async def follow(self) -> None:
-        """Looks until cancelled; a fault of our own is logged and the next look is made all the same."""
-        while True:
-            await asyncio.sleep(POLL_S)
-            try:
-                await self.look()
-            except Exception:
-                log.exception("what is live stays as it is")
+        return "; ".join(self._problems[of] for of in ("models", "definitions") if of in self._problems)
 
     def _applied(self) -> tuple[str, Definitions]:
         """Digest and definitions of the registry, once they have stood still; until then those in use."""

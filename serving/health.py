@@ -11,8 +11,6 @@ it asks everything itself twice a second.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Callable, Sequence
 
 from grpc_health.v1 import health, health_pb2
@@ -25,7 +23,6 @@ from serving.features.columns import Rows
 from serving.live import Live
 from serving.predict.ladder import Ladder
 
-log = logging.getLogger(__name__)
 FULL = f"{SERVICE}.full"
 LOOK_S = 0.5
 STARTING, READY, DEGRADED = "starting", "ready", "degraded"
@@ -75,12 +72,3 @@ class Health:
         state = self.state
         for name, well in ((SERVICE, state != STARTING), (FULL, state == READY)):
             await self.servicer.set(name, _GRPC.SERVING if well else _GRPC.NOT_SERVING)
-
-    async def follow(self) -> None:
-        """Looks until cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_S)
-            try:
-                await self.look()
-            except Exception:
-                log.exception("the health was not looked at")

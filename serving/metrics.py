@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client.metrics_core import Metric as Family
@@ -14,11 +14,14 @@ from adfeast.clock import Clock
 from adfeast.contract.events import CLICKS, IMPRESSIONS
 from adfeast.contract.rungs import Rung
 from adfeast.errors import InvalidEvent
+from serving.admission import Admission
 from serving.api import Prediction
 from serving.clients.breaker import Breaker
+from serving.clients.kafka import KafkaProducer
 from serving.errors import InvalidRequest
 from serving.features.freshness import Watermarks
 from serving.live import Live
+from serving.loops import Loop
 from serving.predict.shares import RungShares
 from serving.proto import adfeast_pb2 as pb
 from serving.proto import adfeast_pb2_grpc as pb_grpc
@@ -32,6 +35,8 @@ class ServerMetrics:
 
     Args:
         breakers: of everything that a fresh score is made of.
+        loops: what runs beside the requests.
+        producers: by name.
 
     Attributes:
         shares: which rungs the answers of the last minute came from.
@@ -43,10 +48,15 @@ class ServerMetrics:
         watermarks: Watermarks,
         queue: QueueTime,
         clock: Clock,
-        breakers: Sequence[Breaker] = (),
+        *,
+        breakers: Sequence[Breaker],
+        loops: Sequence[Loop],
+        producers: Mapping[str, KafkaProducer],
+        admission: Admission,
     ) -> None:
         self._live, self._watermarks, self._queue = live, watermarks, queue
         self._clock, self._breakers = clock, breakers
+        self._loops, self._producers, self._admission = loops, producers, admission
         self.shares = RungShares(clock)
         self._answers = 0
         self._rungs: Counter[int] = Counter()
@@ -89,6 +99,10 @@ class ServerMetrics:
         yield metrics.STALE_ANSWERS.family({(v,): self._stale[v] for v in {*views, *self._stale.copy()}})
         ahead = {(topic, AHEAD): 0 for topic in (IMPRESSIONS, CLICKS)}
         yield metrics.REFUSED_EVENTS.family(ahead | self._refused.copy())
+        yield metrics.SHED.family({(name,): count for name, count in self._admission.shed.items()})
+        yield metrics.LOOP_AGE.family({(loop.name,): loop.age_s(now) for loop in self._loops})
+        yield metrics.LOOP_FAILURES.family({(loop.name,): loop.failures for loop in self._loops})
+        yield metrics.PRODUCERS_RENEWED.family({(name,): p.renewed for name, p in self._producers.items()})
 
 
 class CountedPrediction(pb_grpc.PredictionServicer):

@@ -10,6 +10,7 @@ checkpoint that began after it is complete.
 
 from __future__ import annotations
 
+from adfeast.access import KafkaAccess
 from adfeast.clock import Clock, SystemClock
 from adfeast.settings import Settings
 from adfeast.watermarks import marks_below, publish
@@ -45,7 +46,7 @@ class ArchiveProgress:
             publish(self._settings, published, now_ms)
         if self._seen is None:
             topics, group = event_topics(plan), archive_group(plan["project"])
-            offsets = committed_offsets(self._settings.kafka_bootstrap, group, topics)
+            offsets = committed_offsets(KafkaAccess.of(self._settings), group, topics)
             self._seen = now_ms, watermarks(self._settings, plan, offsets)
         return published
 

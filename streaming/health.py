@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import redis
 
+from adfeast.access import KafkaAccess, RedisAccess
 from adfeast.contract.definitions import Definitions
 from adfeast.contract.freshness import FRESH_WITHIN_S, MOST_REFUSED, is_stale
 from adfeast.contract.topics import dead_letter_topic
@@ -104,14 +105,12 @@ def watermarks(settings: Settings, views: Sequence[str]) -> dict[str, int | None
     Raises:
         StreamingError: Redis does not answer.
     """
+    access = RedisAccess.of(settings)
     try:
-        with redis.Redis(
-            settings.redis_host, settings.redis_port, socket_timeout=2, socket_connect_timeout=2
-        ) as client:
+        with redis.Redis(**access.redis_py(), socket_timeout=2, socket_connect_timeout=2) as client:
             stored = client.hgetall(redis_watermarks_key(settings.project))
     except redis.RedisError as error:
-        where = f"{settings.redis_host}:{settings.redis_port}"
-        raise StreamingError(f"Redis at {where} does not say how far the views are: {error}") from error
+        raise StreamingError(f"Redis at {access} does not say how far the views are: {error}") from error
     return {view: view_watermark(stored, view) for view in views}
 
 
@@ -128,7 +127,7 @@ def read_health(
     """
     topics = view_topics(plan)
     known = watermarks(settings, [t.view for t in topics])
-    found = counted(settings.kafka_bootstrap, {name for t in topics for name in t.all}, now_ms - LAST_MS)
+    found = counted(KafkaAccess.of(settings), {name for t in topics for name in t.all}, now_ms - LAST_MS)
     return [_health(plan, definitions, settings, t, known[t.view], found, behind, now_ms) for t in topics]
 
 

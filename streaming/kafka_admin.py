@@ -22,10 +22,12 @@ from kafka.errors import KafkaError, NoError, TopicAlreadyExistsError
 from kafka.net.compat import KafkaNetClient
 from kafka.structs import OffsetAndMetadata
 
+from adfeast.access import KafkaAccess
 from adfeast.contract.topics import APPEND_TIME, Topic
 from streaming.errors import StreamingError
 
 log = logging.getLogger(__name__)
+Kafka = str | KafkaAccess  # an address is enough where everybody may come in
 Offsets = dict[tuple[str, int], int]
 Found = TypeVar("Found")
 PATIENCE_S = 15.0
@@ -38,7 +40,7 @@ quiet.setLevel(logging.CRITICAL)
 
 
 @contextmanager
-def admin(bootstrap: str, patience_s: float = PATIENCE_S) -> Iterator[KafkaAdminClient]:
+def admin(bootstrap: Kafka, patience_s: float = PATIENCE_S) -> Iterator[KafkaAdminClient]:
     """A connected client, closed at the end.
 
     Raises:
@@ -53,7 +55,7 @@ def admin(bootstrap: str, patience_s: float = PATIENCE_S) -> Iterator[KafkaAdmin
     try:
         try:
             yield KafkaAdminClient(
-                bootstrap_servers=bootstrap,
+                **(KafkaAccess(bootstrap) if isinstance(bootstrap, str) else bootstrap).kafka_python(),
                 bootstrap_timeout_ms=wait_ms,
                 request_timeout_ms=wait_ms,
                 kafka_client=connection,
@@ -65,7 +67,7 @@ def admin(bootstrap: str, patience_s: float = PATIENCE_S) -> Iterator[KafkaAdmin
         raise StreamingError(f"Kafka at {bootstrap}: {error}") from error
 
 
-def ensure_topics(bootstrap: str, topics: Mapping[str, Topic]) -> list[str]:
+def ensure_topics(bootstrap: Kafka, topics: Mapping[str, Topic]) -> list[str]:
     """Creates the topics that are missing and returns their names once they can be used.
 
     Of a topic that is there only the kind of its timestamps is set, where it must be the broker's own time: messages it
@@ -97,7 +99,7 @@ def _by_broker(topic: Topic) -> bool:
     return topic.configs.items() >= APPEND_TIME.items()
 
 
-def _stamp_by_broker(client: KafkaAdminClient, bootstrap: str, names: list[str]) -> None:
+def _stamp_by_broker(client: KafkaAdminClient, bootstrap: Kafka, names: list[str]) -> None:
     ((key, wanted),) = APPEND_TIME.items()
     asked = [ConfigResource(ConfigResourceType.TOPIC, name, [key]) for name in names]
     found = client.describe_configs(asked, config_filter="all").get("topic", {}) if asked else {}
@@ -111,13 +113,13 @@ def _stamp_by_broker(client: KafkaAdminClient, bootstrap: str, names: list[str])
     log.info("messages of %s are stamped by the broker from now on", ", ".join(others))
 
 
-def partitions(bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]:
+def partitions(bootstrap: Kafka, topics: Iterable[str]) -> list[TopicPartition]:
     """Raises: StreamingError: a topic is not there."""
     with admin(bootstrap) as client:
         return _partitions(client, bootstrap, topics)
 
 
-def end_offsets(bootstrap: str, topics: Iterable[str]) -> Offsets:
+def end_offsets(bootstrap: Kafka, topics: Iterable[str]) -> Offsets:
     """The offset after the last message of each partition.
 
     Raises:
@@ -126,7 +128,7 @@ def end_offsets(bootstrap: str, topics: Iterable[str]) -> Offsets:
     return _offsets(bootstrap, topics, OffsetSpec.LATEST)
 
 
-def first_offsets(bootstrap: str, topics: Iterable[str]) -> Offsets:
+def first_offsets(bootstrap: Kafka, topics: Iterable[str]) -> Offsets:
     """The offset of the first message of each partition that Kafka still holds, or of the next one if it holds none.
 
     Raises:
@@ -143,7 +145,7 @@ class Counted:
     since: int
 
 
-def counted(bootstrap: str, topics: Iterable[str], since_ms: int) -> dict[str, Counted]:
+def counted(bootstrap: Kafka, topics: Iterable[str], since_ms: int) -> dict[str, Counted]:
     """How many messages each topic has taken, over its partitions and by the messages' own timestamps.
 
     Raises:
@@ -162,7 +164,7 @@ def counted(bootstrap: str, topics: Iterable[str], since_ms: int) -> dict[str, C
     return {p.topic: Counted(ever[p.topic], max(0, since[p.topic])) for p in places}
 
 
-def committed_offsets(bootstrap: str, group: str, topics: Iterable[str]) -> Offsets:
+def committed_offsets(bootstrap: Kafka, group: str, topics: Iterable[str]) -> Offsets:
     """The next offset the group would read of each partition, 0 where it has committed none.
 
     Raises:
@@ -171,7 +173,7 @@ def committed_offsets(bootstrap: str, group: str, topics: Iterable[str]) -> Offs
     return committed_by_group(bootstrap, {group: topics})[group]
 
 
-def committed_by_group(bootstrap: str, groups: Mapping[str, Iterable[str]]) -> dict[str, Offsets]:
+def committed_by_group(bootstrap: Kafka, groups: Mapping[str, Iterable[str]]) -> dict[str, Offsets]:
     """`committed_offsets` of several groups, each of its topics, over one connection.
 
     Raises:
@@ -188,7 +190,7 @@ def committed_by_group(bootstrap: str, groups: Mapping[str, Iterable[str]]) -> d
     return found
 
 
-def commit_offsets(bootstrap: str, group: str, offsets: Offsets) -> None:
+def commit_offsets(bootstrap: Kafka, group: str, offsets: Offsets) -> None:
     """Sets what a group without members would read next.
 
     Raises:
@@ -201,7 +203,7 @@ def commit_offsets(bootstrap: str, group: str, offsets: Offsets) -> None:
                 raise StreamingError(f"offset {wanted[place].offset} of {place} cannot be set for {group}: {problem}")
 
 
-def assigned_partitions(bootstrap: str, group: str, patience_s: float = PATIENCE_S) -> int:
+def assigned_partitions(bootstrap: Kafka, group: str, patience_s: float = PATIENCE_S) -> int:
     """Partitions that a stable consumer group has given to its members; 0 while it is not stable.
 
     Raises:
@@ -217,14 +219,14 @@ def assigned_partitions(bootstrap: str, group: str, patience_s: float = PATIENCE
         return sum(map(len, given))
 
 
-def _offsets(bootstrap: str, topics: Iterable[str], which: OffsetSpec) -> Offsets:
+def _offsets(bootstrap: Kafka, topics: Iterable[str], which: OffsetSpec) -> Offsets:
     with admin(bootstrap) as client:
         asked = dict.fromkeys(_partitions(client, bootstrap, topics), which)
         found = _patiently(lambda: client.list_partition_offsets(asked))
         return {(p.topic, p.partition): at.offset for p, at in found.items()}
 
 
-def _partitions(client: KafkaAdminClient, bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]:
+def _partitions(client: KafkaAdminClient, bootstrap: Kafka, topics: Iterable[str]) -> list[TopicPartition]:
     wanted = list(topics)
     found = {t["name"]: [p["partition_index"] for p in t["partitions"]] for t in client.describe_topics(wanted)}
     for topic in wanted:

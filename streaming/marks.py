@@ -26,6 +26,7 @@ from pathlib import Path
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, Message, Producer
 from sqlalchemy.exc import SQLAlchemyError
 
+from adfeast.access import KafkaAccess
 from adfeast.clock import Clock, SystemClock, to_datetime
 from adfeast.contract.event_rules import TIME
 from adfeast.contract.events import MAX_TIME_MS
@@ -116,7 +117,7 @@ def last_mark(local: Path) -> Path:
 
 def _send(settings: Settings, plan: Plan, ms: int, clock: Clock) -> int:
     """Sends the mark of a time to every partition; returns how far the least of them moves time."""
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0}, logger=quiet)
+    producer = Producer({**KafkaAccess.of(settings).librdkafka(), "log_level": 0}, logger=quiet)
     failed: list[str] = []
     sent: list[Mark] = []
 
@@ -130,7 +131,7 @@ def _send(settings: Settings, plan: Plan, ms: int, clock: Clock) -> int:
             moved = min(ms, appended) if by_broker else ms
             sent.append(Mark(message.topic(), message.partition(), message.offset(), moved))
 
-    for place in partitions(settings.kafka_bootstrap, event_topics(plan)):
+    for place in partitions(KafkaAccess.of(settings), event_topics(plan)):
         producer.produce(place.topic, value=encode_mark(ms), partition=place.partition, on_delivery=delivered)
     left = producer.flush(10)
     record_marks(settings, sent, clock.now_ms())

@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import Metric as Family
 from sqlalchemy.exc import SQLAlchemyError
 
 from adfeast import metrics
+from adfeast.access import KafkaAccess
 from adfeast.clock import Clock
 from adfeast.contract.definitions import Definitions
 from adfeast.errors import AdfeastError
@@ -93,7 +94,7 @@ class StreamMetrics:
         now = self._clock.now_ms()
         if now - self._whole_ms >= WHOLE_MS:
             self._whole_ms = now
-            found = counted(settings.kafka_bootstrap, {name for t in topics for name in t.all}, now)
+            found = counted(KafkaAccess.of(settings), {name for t in topics for name in t.all}, now)
             totals = {name: c.ever for name, c in found.items()}
             self.figures = replace(self.figures, status=read_status(plan, settings), totals=totals, at_ms=now)
 

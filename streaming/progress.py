@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from adfeast.access import KafkaAccess
 from adfeast.clock import Clock, SystemClock
 from adfeast.contract.definitions import View
 from adfeast.contract.topics import features_topic
@@ -38,7 +39,7 @@ def wait_archived(
     """
     until = time.monotonic() + deadline_s
     name = archive_group(settings.project)
-    ends = end_offsets(settings.kafka_bootstrap, topics)
+    ends = end_offsets(KafkaAccess.of(settings), topics)
     _caught_up(settings, name, ends, until)
     # Offsets and files of a checkpoint are committed side by side; a later checkpoint comes after both.
     begun_ms, rest = (clock or SystemClock()).now_ms(), FlinkRest(settings.flink_rest)
@@ -66,14 +67,14 @@ def wait_features(
     views = stream_views(load_definitions(settings))
     if not views:
         return
-    ends = end_offsets(settings.kafka_bootstrap, {v.topic for v in views})
+    ends = end_offsets(KafkaAccess.of(settings), {v.topic for v in views})
     _poll(partial(_features_behind, settings, views, ends), until, "the feature jobs have not caught up")
     settled_ms = (clock or SystemClock()).now_ms() + SETTLE_MS
     _poll(
         partial(_features_unkept, settings, views, settled_ms), until, "the feature jobs have completed no checkpoint"
     )
     if redis:
-        ends = end_offsets(settings.kafka_bootstrap, [features_topic(settings.project, v.name) for v in views])
+        ends = end_offsets(KafkaAccess.of(settings), [features_topic(settings.project, v.name) for v in views])
         _caught_up(settings, writer_group(settings.project), ends, until)
 
 
@@ -83,9 +84,9 @@ def lags(settings: Settings, readers: Mapping[str, Sequence[str]]) -> dict[str, 
     Args:
         readers: group to its topics.
     """
-    ends = end_offsets(settings.kafka_bootstrap, sorted({t for topics in readers.values() for t in topics}))
+    ends = end_offsets(KafkaAccess.of(settings), sorted({t for topics in readers.values() for t in topics}))
     behind = {}
-    for name, committed in committed_by_group(settings.kafka_bootstrap, readers).items():
+    for name, committed in committed_by_group(KafkaAccess.of(settings), readers).items():
         behind[name] = dict.fromkeys(readers[name], 0)
         for (topic, partition), at in committed.items():
             behind[name][topic] += max(0, ends[topic, partition] - at)
@@ -101,7 +102,7 @@ def _features_behind(settings: Settings, views: Sequence[View], ends: Offsets) -
         if not jobs:
             return f"no job {flink_name(settings.project, features_job(view.name))} runs"
         readers |= {group(job): [view.topic] for job in jobs}
-    committed = committed_by_group(settings.kafka_bootstrap, readers)
+    committed = committed_by_group(KafkaAccess.of(settings), readers)
     return "; ".join(
         f"{name} is at {offsets[place]} of {ends[place]} in {place[0]}[{place[1]}]"
         for name, offsets in committed.items()
@@ -126,7 +127,7 @@ def _caught_up(settings: Settings, name: str, ends: Offsets, until: float) -> No
     topics = sorted({topic for topic, _ in ends})
 
     def missing() -> str:
-        committed = committed_offsets(settings.kafka_bootstrap, name, topics)
+        committed = committed_offsets(KafkaAccess.of(settings), name, topics)
         behind = {p: (committed[p], end) for p, end in ends.items() if committed[p] < end}
         return ", ".join(f"{t}[{p}] at {at} of {end}" for (t, p), (at, end) in behind.items())
 

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 
 import redis
 
+from adfeast.access import KafkaAccess, RedisAccess
 from adfeast.feast_ext.online_layout import redis_watermarks_key, view_watermark
 from adfeast.settings import Settings
 from adfeast.watermarks import newest_marks
@@ -98,7 +99,7 @@ def _written_until(
     # A new view: nobody reads what its values were before.
     marks = newest_marks(settings, view["topic"])
     try:
-        count = len(partitions(settings.kafka_bootstrap, [view["topic"]]))
+        count = len(partitions(KafkaAccess.of(settings), [view["topic"]]))
     except StreamingError as error:
         log.info("view %s begins with all that its topic holds: %s", view["name"], error)
         return None
@@ -109,7 +110,7 @@ def _written_until(
 
 def published_watermark(settings: Settings, view: str) -> int | None:
     """The watermark that Redis holds of a view; None when it holds none or does not answer."""
-    client = redis.Redis(settings.redis_host, settings.redis_port, socket_timeout=5, socket_connect_timeout=2)
+    client = redis.Redis(**RedisAccess.of(settings).redis_py(), socket_timeout=5, socket_connect_timeout=2)
     try:
         return view_watermark(client.hgetall(redis_watermarks_key(settings.project)), view)
     except redis.RedisError as error:

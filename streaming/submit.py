@@ -25,6 +25,7 @@ import logging
 import time
 from dataclasses import dataclass
 
+from adfeast.access import KafkaAccess
 from adfeast.clock import Clock, SystemClock
 from adfeast.contract.topics import Topic
 from adfeast.ledger import Claim, Ledger
@@ -135,7 +136,7 @@ class _Submission:
             different = differs(plan, found)
             if not different:
                 break
-            ensure_topics(self._settings.kafka_bootstrap, {n: Topic(**t) for n, t in plan["topics"].items()})
+            ensure_topics(KafkaAccess.of(self._settings), {n: Topic(**t) for n, t in plan["topics"].items()})
             # What does not run has nothing to lose by a plan that fails later.
             with Client(plan, [j for j in different if j in plan["jobs"] and j in found], self._settings) as client:
                 begun = [b for job in different for b in self._make_room(job, found.get(job, []), actions)]
@@ -228,7 +229,7 @@ class _Submission:
 
     def _commit(self, former: Plan, savepoint: str) -> None:
         """Lets the next archive job begin where the savepoint ends."""
-        bootstrap, group = self._settings.kafka_bootstrap, archive_group(former["project"])
+        bootstrap, group = KafkaAccess.of(self._settings), archive_group(former["project"])
         read = source_positions(self._settings, savepoint, former["lake"].keys() & self._plan["lake"].keys())
         committed = committed_offsets(bootstrap, group, {topic for topic, _ in read})
         behind = {place: offset for place, offset in read.items() if offset > committed[place]}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
+from adfeast.access import KafkaAccess
 from adfeast.contract.event_schemas import mark_readable
 from adfeast.ledger import Claim
 from adfeast.settings import Settings
@@ -75,7 +76,7 @@ class Switch:
         return done
 
     def _place(self, job: Job, topic: str) -> Place:
-        bootstrap = self._settings.kafka_bootstrap
+        bootstrap = KafkaAccess.of(self._settings)
         committed = committed_by_group(bootstrap, {group(job): [topic]})[group(job)]
         # What Kafka has thrown away needs nobody to read it: of a partition that is empty nothing is ever committed.
         first = first_offsets(bootstrap, [topic])

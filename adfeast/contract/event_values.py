@@ -7,7 +7,7 @@ import struct
 from typing import Any
 
 from adfeast.contract.event_rules import FINITE, ID, RANGE, TEXT, TIME, TYPE, Rules
-from adfeast.errors import InvalidEvent
+from adfeast.errors import InvalidEvent, shown
 
 TIMESTAMP = "timestamp-millis"
 COLUMN_TYPES: dict[str, tuple[type, ...]] = {  # that a definition may declare
@@ -35,21 +35,21 @@ def check_value(name: str, kind: str, value: Any, rules: Rules, *, optional: boo
     """
     if kind == "array<string>":
         if not isinstance(value, list) or any(not isinstance(v, str) for v in value):
-            raise InvalidEvent(f"must be a list of strings, got {value!r}", rule=TYPE)
+            raise InvalidEvent(f"must be a list of strings, got {shown(value)}", rule=TYPE)
         for text in value:
             _utf8(text)
         return
     plain = "long" if kind == TIMESTAMP else kind
     kinds: Any = PYTHON_TYPES[plain]
     if not isinstance(value, kinds) or (isinstance(value, bool) and kind != "boolean"):
-        raise InvalidEvent(f"must be {plain}, got {value!r} ({type(value).__name__})", rule=TYPE)
+        raise InvalidEvent(f"must be {plain}, got {shown(value)} ({type(value).__name__})", rule=TYPE)
     if plain in _BOUNDS and not -_BOUNDS[plain] <= value < _BOUNDS[plain]:
-        raise InvalidEvent(f"must fit {plain}, got {value!r}", rule=RANGE)
+        raise InvalidEvent(f"must fit {plain}, got {shown(value)}", rule=RANGE)
     if plain in _FLOATS:
         _check_float(plain, value)
     if kind == TIMESTAMP and not 0 < value < rules.max_time_ms:
         hint = f"; if these are microseconds, send {value // 1000}" if value > 0 else ""
-        problem = f"must be milliseconds since 1970 and before the year 10000, got {value!r}{hint}"
+        problem = f"must be milliseconds since 1970 and before the year 10000, got {shown(value)}{hint}"
         raise InvalidEvent(problem, rule=TIME)
     if kind == "string":
         size = len(_utf8(value))
@@ -62,20 +62,20 @@ def _check_float(plain: str, value: float) -> None:
         finite = math.isfinite(value)
         _FLOATS[plain].pack(float(value))
     except OverflowError as error:
-        raise InvalidEvent(f"must fit {plain}, got {value!r}", rule=RANGE) from error
+        raise InvalidEvent(f"must fit {plain}, got {shown(value)}", rule=RANGE) from error
     if not finite:
-        raise InvalidEvent(f"must be a finite number, got {value!r}: a sum would keep it for ever", rule=FINITE)
+        raise InvalidEvent(f"must be a finite number, got {shown(value)}: a sum would keep it for ever", rule=FINITE)
 
 
 def _check_id(value: str, size: int, least: int, most: int) -> None:
     if not least <= size <= most:
         raise InvalidEvent(f"must have {least} to {most} bytes, got {size}", rule=ID)
     if "\0" in value:
-        raise InvalidEvent(f"must have no zero byte, got {value!r}", rule=ID)
+        raise InvalidEvent(f"must have no zero byte, got {shown(value)}", rule=ID)
 
 
 def _utf8(value: str) -> bytes:
     try:
         return value.encode()
     except UnicodeEncodeError as error:
-        raise InvalidEvent(f"must be Unicode text, got {value!r}", rule=TEXT) from error
+        raise InvalidEvent(f"must be Unicode text, got {shown(value)}", rule=TEXT) from error

@@ -22,7 +22,7 @@ from adfeast.contract import event_rules
 from adfeast.contract.event_bytes import RecordReader
 from adfeast.contract.event_rules import Rules
 from adfeast.contract.event_values import PYTHON_TYPES, TIMESTAMP, check_value
-from adfeast.errors import DefinitionError, InvalidEvent
+from adfeast.errors import SHOWN_CHARACTERS, DefinitionError, InvalidEvent, shown
 
 EVENT_ID, EVENT_TIME = "event_id", "event_timestamp"
 REQUEST_ID, IMPRESSION_ID, ATTEMPT_ID = "request_id", "impression_id", "attempt_id"
@@ -126,7 +126,7 @@ class _Form:
         for name in event:
             if name not in self.kinds:
                 problem = f"is not a column of {self.topic!r}; columns: {', '.join(self.kinds)}"
-                raise self._refuse(name, event_rules.COLUMN, problem)
+                raise self._refuse(name if len(name) <= SHOWN_CHARACTERS else shown(name), event_rules.COLUMN, problem)
         whole = {**self.defaults, **event}
         for name, kind in self.kinds.items():
             if name not in whole:

@@ -16,9 +16,16 @@ SPARK_HASH_ID = (
 DUCKDB_HASH_ID = "CREATE OR REPLACE MACRO hash_id(s) AS ('0x' || substr(md5(s), 1, 15))::BIGINT"
 
 MISSING_ID = -1  # the id of a value that is not there; models give it a bucket of its own
+LONGEST_KEPT = 256  # characters; what is longer is no id that comes back, and 65,536 of them would fill the memory
 
 
-@lru_cache(maxsize=1 << 16)
 def hash_id(text: str) -> int:
     """int64 in [0, 2**60) of a string."""
+    return _kept(text) if len(text) <= LONGEST_KEPT else _hash(text)
+
+
+def _hash(text: str) -> int:
     return int(hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()[:15], 16)
+
+
+_kept = lru_cache(maxsize=1 << 16)(_hash)

@@ -7,6 +7,7 @@ Feast clients and the platform's reader see the same rows.
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -21,6 +22,8 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field, StrictStr
 
+from adfeast.access import RedisAccess
+from adfeast.errors import SettingsError
 from adfeast.feast_ext import guard, quiet
 from adfeast.feast_ext.dynamodb import DynamoDBTierOnlineStore, DynamoDBTierOnlineStoreConfig
 from adfeast.feast_ext.errors import TierError
@@ -36,8 +39,20 @@ quiet.install()
 
 
 def redis_config(settings: Settings) -> RedisOnlineStoreConfig:
-    """Feast's Redis settings for a deployment."""
-    return RedisOnlineStoreConfig(connection_string=f"{settings.redis_host}:{settings.redis_port}")
+    """Feast's Redis settings for a deployment.
+
+    Raises:
+        SettingsError: Feast's way of writing them has no place for this password.
+    """
+    access = RedisAccess.of(settings)
+    parts = [str(access)]
+    for name, value in access.redis_py().items():
+        if name in ("host", "port") or value is None:
+            continue
+        if "," in str(value):
+            raise SettingsError(f"redis_{name} has a comma, at which Feast cuts its connection string: choose another")
+        parts.append(f"{name}={json.dumps(value)}")  # as JSON a password of digits stays text
+    return RedisOnlineStoreConfig(connection_string=",".join(parts))
 
 
 def dynamodb_config(settings: Settings) -> DynamoDBTierOnlineStoreConfig:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from adfeast import watermarks
+from adfeast.access import triton_authorization
 from adfeast.clock import Clock, to_datetime
 from adfeast.contract.definitions import Definitions
 from adfeast.contract.model_names import SIGNATURE_PARAMETER
@@ -187,14 +188,15 @@ def probe(settings: Settings, model: str) -> None:
     Raises:
         NotReady: Triton, or the model, does not answer.
     """
-    url = f"http://{settings.triton_http}/v2/models/{model}"
+    triton, login = settings.triton_http, triton_authorization(settings)
+    url = f"{triton if '://' in triton else f'http://{triton}'}/v2/models/{model}"
     inputs = []
-    for i in json.loads(ask(url))["inputs"]:
+    for i in json.loads(ask(url, authorization=login))["inputs"]:
         shape = [max(1, n) if n < 0 else n for n in i["shape"]]
         inputs.append({"name": i["name"], "datatype": i["datatype"], "shape": shape, "data": [0] * math.prod(shape)})
-    config = json.loads(ask(f"{url}/config"))
+    config = json.loads(ask(f"{url}/config", authorization=login))
     parameters = {SIGNATURE_PARAMETER: config["parameters"][SIGNATURE_PARAMETER]["string_value"]}
-    ask(f"{url}/infer", {"inputs": inputs, "parameters": parameters})
+    ask(f"{url}/infer", {"inputs": inputs, "parameters": parameters}, authorization=login)
 
 
 def batch(settings: Settings, clock: Clock, definitions: Definitions) -> Iterator[Check]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -38,8 +39,15 @@ class _Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._answer: asyncio.Future[Response] | None = None
         self._head: tuple[int, dict[bytes, bytes]] | None = None
+        self._whole = False
         self.transport: asyncio.Transport | None = None
         self.closed = False
+        self.left: Callable[[], None] | None = None  # told when the answer to a given up call has come, or cannot
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether an answer is still to come, and can."""
+        return self._answer is not None and not self._whole and not self.closed
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -47,7 +55,7 @@ class _Connection(asyncio.Protocol):
     def exchange(self, parts: Sequence[Part]) -> asyncio.Future[Response]:
         """Sends a request; the future is its answer."""
         assert self.transport is not None
-        self._answer = asyncio.get_running_loop().create_future()
+        self._answer, self._whole = asyncio.get_running_loop().create_future(), False
         self.transport.writelines(parts)
         return self._answer
 
@@ -61,17 +69,27 @@ class _Connection(asyncio.Protocol):
         try:
             response = self._parse()
         except ValueError as error:
-            self._fail(HttpError(f"not an HTTP/1.1 answer: {error}"))
             self.close()
+            self._fail(HttpError(f"not an HTTP/1.1 answer: {error}"))
             return
-        if response is not None and self._answer is not None and not self._answer.done():
+        if response is None:
+            return
+        self._whole = True
+        if self._answer is not None and not self._answer.done():
             self._answer.set_result(response)
+        self._settle()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         self._fail(HttpError(f"connection closed before the answer was complete{f': {exc}' if exc else ''}"))
 
+    def _settle(self) -> None:
+        left, self.left = self.left, None
+        if left is not None:
+            left()
+
     def _fail(self, error: HttpError) -> None:
+        self._settle()
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
 
@@ -126,17 +144,32 @@ class HttpPool:
         url: `http://host:port`, `https://...` or `host:port`; a path is ignored here.
         connections: how many at most; further calls wait for one.
         timeout_s: of one call, connecting included; waiting for a connection may take as long again.
+        authorization: the value of the header; empty for none.
+        tls_ca: what has signed the peer's certificate; None: whom the system trusts.
+
+    Attributes:
+        login: the header's line, for those who write a request's head themselves.
     """
 
-    def __init__(self, url: str, connections: int = 64, timeout_s: float = 2.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        connections: int = 64,
+        timeout_s: float = 2.0,
+        *,
+        authorization: str = "",
+        tls_ca: Path | None = None,
+    ) -> None:
         split = urlsplit(url if "//" in url else f"http://{url}")
         self.tls = split.scheme == "https"
         self.host, self.port = split.hostname or "", split.port or (443 if self.tls else 80)
         default_port = split.port is None
         self.authority = (self.host if default_port else f"{self.host}:{self.port}").encode()
-        self._tls_context = ssl.create_default_context() if self.tls else None
+        self._tls_context = ssl.create_default_context(cafile=tls_ca) if self.tls else None
+        self.login = f"Authorization: {authorization}\r\n".encode() if authorization else b""
         self._idle: list[_Connection] = []
-        self._free = asyncio.Semaphore(connections)
+        self._free, self._most = asyncio.Semaphore(connections), connections
+        self._drained: dict[_Connection, asyncio.TimerHandle] = {}
         self._timeout_s = timeout_s
 
     async def request(self, parts: Sequence[Part], timeout_s: float | None = None) -> Response:
@@ -173,7 +206,9 @@ class HttpPool:
 
     async def get(self, path: str) -> Response:
         """A plain GET; for control, not for the request path."""
-        return await self.request([b"GET %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (path.encode(), self.authority)])
+        return await self.request(
+            [b"GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (path.encode(), self.authority, self.login)]
+        )
 
     async def _exchange(self, connection: _Connection, parts: Sequence[Part], until: float) -> Response:
         whole = False
@@ -184,8 +219,30 @@ class HttpPool:
         finally:  # also when cancelled: the rest of an unread answer must not meet the next request
             if whole and not connection.closed:
                 self._idle.append(connection)
+            elif not whole and connection.unanswered and len(self._drained) < self._most:
+                self._drain(connection)
             else:
                 connection.close()
+
+    def _drain(self, connection: _Connection) -> None:
+        """Keeps a connection whose call was given up until its answer has come, and may go on then.
+
+        Deadlines expire in crowds, when the peer is slow: if each ended its connection, the peer would have to greet as
+        many new ones just then.
+        """
+
+        def answered() -> None:
+            self._drained.pop(connection).cancel()
+            if not connection.closed:
+                self._idle.append(connection)
+
+        def too_late() -> None:
+            del self._drained[connection]
+            connection.left = None
+            connection.close()
+
+        self._drained[connection] = asyncio.get_running_loop().call_later(self._timeout_s, too_late)
+        connection.left = answered
 
     async def _connect(self) -> _Connection:
         loop = asyncio.get_running_loop()
@@ -196,6 +253,11 @@ class HttpPool:
         return cast(_Connection, made[1])
 
     def close(self) -> None:
-        """Closes the idle connections."""
-        while self._idle:
-            self._idle.pop().close()
+        """Closes the connections that no call is on."""
+        for timer in self._drained.values():
+            timer.cancel()
+        for connection in (*self._idle, *self._drained):
+            connection.left = None
+            connection.close()
+        self._idle.clear()
+        self._drained.clear()

@@ -15,6 +15,8 @@ from typing import Any
 from adfeast.errors import SettingsError
 from adfeast.settings import Settings
 
+RENEW_S = 60.0
+
 
 @dataclass(frozen=True)
 class Credentials:
@@ -47,10 +49,13 @@ class CredentialSource:
         frozen = self._found.get_frozen_credentials()
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
-    async def keep_fresh(self, every_s: float = 60.0) -> None:
-        """Runs until cancelled; a role's keys are renewed in a thread, never in a request."""
-        while self._found is not None:
-            await asyncio.sleep(every_s)
+    async def renew(self) -> None:
+        """Asks for a role's keys, which botocore renews before they expire; in a thread, never in a request.
+
+        Raises:
+            Exception: whatever botocore says; the keys stay what they are.
+        """
+        if self._found is not None:
             self.current = await asyncio.to_thread(self._freeze)
 
 

@@ -1,12 +1,15 @@
 """Decoded ad rows of the DynamoDB tier, kept as columns for a short time.
 
 Batch rows change a few times a day and the same ads stand in auction after auction, so most reads of that tier are the
-same bytes again. Memory is `capacity` rows, allocated once; the row that came first makes room. What an ad lacks is
-kept too. Row times are kept with the values, so the maximum age is judged at each request, not when a row is kept.
+same bytes again. (serving.features.shared_reads reads what is not here.)
+
+Memory is `capacity` rows, allocated once; the row that came first makes room. What an ad lacks is kept too. Row times
+are kept with the values, so the maximum age is judged at each request, not when a row is kept.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,16 +18,29 @@ from numpy.typing import NDArray
 from serving.features.columns import Rows
 from serving.features.plan import Block
 
+KEY_BYTES = 400  # of an id and its places in the dictionary and the list, at most
+JITTER = 0.2  # of its time a row may expire early
+
+
+def rows_within(block: Block, size: int) -> int:
+    """How many rows of a block fit into so many bytes; at least one."""
+    row = Rows(block, 1)
+    each = sum(a.nbytes for a in (*row.arrays.values(), row.absent, row.times, row.unread)) + KEY_BYTES
+    return max(1, size // each)
+
 
 class RowCache:
     """Rows of one block by entity id.
 
     Args:
         capacity: rows kept at most.
-        ttl_ms: how long a row may be answered after it was read.
+        ttl_ms: how long a row may be answered after it was read; up to a fifth less, so that rows that were read
+            together do not all have to be read again together.
+        random_source: chooses how much less.
     """
 
-    def __init__(self, block: Block, capacity: int, ttl_ms: int) -> None:
+    def __init__(self, block: Block, capacity: int, ttl_ms: int, random_source: random.Random | None = None) -> None:
+        self._random = np.random.default_rng((random_source or random.Random()).getrandbits(64))
         self._block, self.rows = block, Rows(block, capacity)
         self._capacity, self._ttl_ms = capacity, ttl_ms
         self._slots: dict[str, int] = {}
@@ -65,7 +81,8 @@ class RowCache:
         """Keeps the rows of `keys`."""
         slots = np.fromiter([self._slot(key) for key in keys], np.intp, len(keys))
         self.rows.copy_from(slots, rows, slice(None))
-        self._read_at[slots] = now_ms
+        # As if it had been read a little earlier.
+        self._read_at[slots] = now_ms - (self._random.random(len(slots)) * JITTER * self._ttl_ms).astype(np.int64)
 
     def _slot(self, key: str) -> int:
         slot = self._slots.get(key)

@@ -22,6 +22,7 @@ from adfeast.contract.ids import MISSING_ID
 from adfeast.contract.signature import AD, DTYPES, TENSORS, Role
 from adfeast.contract.tensors import Columns, Status, Tensors
 from serving.features.plan import Block, Plan
+from serving.features.row_times import times_ms
 from serving.features.values import ABSENT_ID, ValueDecoder
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ def decode_redis(block: Block, values: Sequence[bytes | None], n: int, decoder: 
                 rows.absent[i, k] = not _wide(slot, array[i], data, decoder)
     for j in range(len(block.views)):
         column = values[len(block.slots) + j :: step]
-        rows.times[:, j] = np.fromiter(map(decoder.time_ms.__getitem__, column), np.int64, n)
+        rows.times[:, j] = times_ms(column, decoder.time_ms.__getitem__)
     return rows
 
 

@@ -6,19 +6,15 @@ does not answer, a writer that stands still and a job that is dead all end in th
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Iterable
 
 from adfeast.contract.definitions import View
 from adfeast.contract.event_rules import AHEAD_MS
 from adfeast.contract.freshness import is_stale
 from adfeast.feast_ext.online_layout import redis_watermarks_key, view_watermark
-from serving.errors import StoreUnavailable
 from serving.features.memory import MemoryRedis
 from serving.features.redis import RedisTier
 
-log = logging.getLogger(__name__)
 POLL_S = 0.5
 
 
@@ -35,7 +31,6 @@ class Watermarks:
         self._command = b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%s\r\n" % (len(key), key)
         self._stored: dict[bytes, bytes] = {}
         self._known: dict[str, int | None] = {}
-        self._problem = ""
 
     def of(self, view: str) -> int | None:
         """The watermark of a view in milliseconds since 1970, None while none is known."""
@@ -60,24 +55,12 @@ class Watermarks:
         return is_stale(known, at_ms, within_s, self._speed)
 
     async def look(self) -> None:
-        """Asks Redis once; if it does not answer, what is known stays as it is."""
-        try:
-            answer = await self._redis.receive(self._redis.send(self._command, 1))
-        except StoreUnavailable as error:
-            if not self._problem:  # once, not twice a second
-                log.warning("how far the stream views are is not known any more: %s", error)
-            self._problem = str(error)
-            return
-        self._problem = ""
+        """Asks Redis once; if it does not answer, what is known stays as it is, and ages.
+
+        Raises:
+            StoreUnavailable: it does not.
+        """
+        answer = await self._redis.receive(self._redis.send(self._command, 1))
         pairs = iter(answer)
         self._stored = {k: v for k, v in zip(pairs, pairs, strict=True) if k is not None and v is not None}
         self._known = {}
-
-    async def follow(self) -> None:
-        """Looks until cancelled; a fault of our own is logged, and what is known ages."""
-        while True:
-            await asyncio.sleep(POLL_S)
-            try:
-                await self.look()
-            except Exception:
-                log.exception("the watermarks were not read")

@@ -18,13 +18,14 @@ from serving.budget import Budget
 from serving.clients.breaker import Breaker
 from serving.clients.waiting import forget, within
 from serving.errors import StoreUnavailable
-from serving.features.ad_rows import RowCache
+from serving.features.ad_rows import RowCache, rows_within
 from serving.features.columns import Features, Rows, assemble, decode_dynamodb, decode_redis
 from serving.features.dynamodb import DynamoDBTier, Items
 from serving.features.freshness import Watermarks
 from serving.features.memory import MemoryDynamoDB, MemoryRedis
 from serving.features.plan import DYNAMODB, REDIS, Block, Plan
 from serving.features.redis import RedisTier
+from serving.features.shared_reads import SharedReads, decode_in_turns
 from serving.features.values import Memo, ValueDecoder
 
 WARM_ADS = 500  # a call
@@ -48,7 +49,7 @@ class Tiers:
         settings: Settings,
         breakers: dict[str, Breaker] | None = None,
     ) -> None:
-        self.redis, self.dynamodb, self.decoder = redis, dynamodb, ValueDecoder()
+        self.redis, self.dynamodb, self.decoder = redis, SharedReads(dynamodb), ValueDecoder()
         self.watermarks = Watermarks(redis, settings.project, settings.replay_speed)
         self.breakers = breakers or {tier: Breaker(tier) for tier in (REDIS, DYNAMODB)}
 
@@ -70,7 +71,11 @@ class FeatureReader:
         }
         self._ad_block = plan.block(AD, DYNAMODB)
         self._cache = (
-            RowCache(self._ad_block, settings.ad_cache_rows, round(settings.ad_cache_ttl_s * 1000))
+            RowCache(
+                self._ad_block,
+                min(settings.ad_cache_rows, rows_within(self._ad_block, settings.ad_cache_mb << 20)),
+                round(settings.ad_cache_ttl_s * 1000),
+            )
             if self._ad_block
             else None
         )
@@ -185,7 +190,7 @@ class FeatureReader:
         items = await self._tiers.dynamodb.get([*besides, *((t, key) for t in tables for key in keys)])
         if block is None or self._cache is None or not keys:
             return None, items
-        fresh = decode_dynamodb(block, items, keys, self._tiers.decoder)
+        fresh = await decode_in_turns(block, items, keys, self._tiers.decoder)
         self._cache.put(ad_ids, fresh, now)
         return fresh, items
 

@@ -7,6 +7,7 @@ HMGETs, this 0.1 ms. Requests in flight share the connection and are answered in
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from typing import Any, cast
 
@@ -70,7 +71,7 @@ class _Pipeline(asyncio.Protocol):
                     left -= 1
                     if type(answer) is list:
                         values += answer
-                    else:
+                    elif answer != b"OK":  # that of a login
                         pending.error = answer
                 self._waiting.popleft()
                 if pending.future.done():  # its caller went away
@@ -78,7 +79,7 @@ class _Pipeline(asyncio.Protocol):
                 if pending.error is None:
                     pending.future.set_result(values)
                 else:
-                    pending.future.set_exception(StoreUnavailable(f"Redis refused a read: {pending.error}"))
+                    pending.future.set_exception(StoreUnavailable(f"Redis refuses: {pending.error}"))
         except hiredis.ProtocolError as error:
             self.fail(f"sent something that is not RESP: {error}")
 
@@ -102,10 +103,15 @@ class RedisTier:
     Args:
         timeout_s: for connecting, and how long a connection may be silent before it is given up. Much longer than a
             request waits: a Redis that stands still for a moment answers all it was asked.
+        login: the command that a connection begins with, answered by OK.
+        tls: None for none.
     """
 
-    def __init__(self, host: str, port: int, timeout_s: float = 2.0) -> None:
+    def __init__(
+        self, host: str, port: int, timeout_s: float = 2.0, *, login: bytes = b"", tls: ssl.SSLContext | None = None
+    ) -> None:
         self._host, self._port, self._timeout_s = host, port, timeout_s
+        self._login, self._tls = login, tls
         self._pipeline: _Pipeline | None = None
         self._connecting: asyncio.Future[_Pipeline] | None = None
 
@@ -152,12 +158,22 @@ class RedisTier:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._timeout_s):
-                made: Any = await loop.create_connection(_Pipeline, self._host, self._port)
+                made: Any = await loop.create_connection(_Pipeline, self._host, self._port, ssl=self._tls)
+                await self._log_in(made[1])
         except (OSError, TimeoutError) as error:
             where = f"{self._host}:{self._port}"
             raise StoreUnavailable(f"cannot connect to Redis at {where}: {error or 'timeout'}") from error
         self._pipeline = cast(_Pipeline, made[1])
         return self._pipeline
+
+    async def _log_in(self, pipeline: _Pipeline) -> None:
+        if not self._login:
+            return
+        try:
+            await pipeline.send(self._login, 1)
+        except BaseException:
+            pipeline.fail("refused the login")
+            raise
 
     def close(self) -> None:
         """Closes the connection."""

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 K = TypeVar("K")
 V = TypeVar("V")
 MEMO_ENTRIES = 1 << 16
+LONGEST_KEPT = 256  # bytes of a value that is remembered
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 ABSENT_ID = int(np.iinfo(np.int64).min)  # no stored id: Feast keeps `hash_id`s, which are never negative
 
@@ -42,6 +43,13 @@ class Memo(dict[K, V], Generic[K, V]):
         return value
 
 
+class _ValueMemo(Memo[bytes | None, V]):
+    """A memo of stored values; a long one is read again each time, for thousands of them would fill the memory."""
+
+    def __missing__(self, key: bytes | None) -> V:
+        return super().__missing__(key) if key is None or len(key) <= LONGEST_KEPT else self._make(key)
+
+
 class ValueDecoder:
     """Decodes stored values; `None` and the empty proto stand for no value, and so does what cannot be read: bytes that
     are no proto, or a value of another type than its feature has today. Each kind of fault is logged once.
@@ -57,9 +65,9 @@ class ValueDecoder:
         # `load_definitions` has these loaded without `feast` itself, whose import takes seconds.
         self._value: Any = importlib.import_module("feast.protos.feast.types.Value_pb2").Value
         self._timestamp: Any = importlib.import_module("google.protobuf.timestamp_pb2").Timestamp
-        self.number: Memo[bytes | None, float] = Memo(self._number)
-        self.identity: Memo[bytes | None, int] = Memo(self._identity)
-        self.time_ms: Memo[bytes | None, int] = Memo(self._time_ms)
+        self.number: Memo[bytes | None, float] = _ValueMemo(self._number)
+        self.identity: Memo[bytes | None, int] = _ValueMemo(self._identity)
+        self.time_ms: Memo[bytes | None, int] = _ValueMemo(self._time_ms)
         self.iso_ms: Memo[str, int] = Memo(_iso_ms)
         self._complained: set[tuple[str, str]] = set()
 
@@ -150,7 +158,7 @@ class ValueDecoder:
     def _time_ms(self, data: bytes | None) -> int:
         try:
             return int(self._timestamp.FromString(data).ToMilliseconds()) if data else 0
-        except self._broken as error:
+        except (self._broken, ValueError) as error:  # no proto, or one of a time that cannot be
             self.complain("a stored row time", f"is no Timestamp ({error}): its row is served as too old")
             return 0
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
+from adfeast.access import mlflow_authorization
 from adfeast.contract.base_rates import FILE, BaseRates
 from adfeast.contract.model_names import PRODUCTION_TAG, REGISTERED_MODEL, parse_triton_model
 from adfeast.settings import Settings
@@ -42,7 +43,9 @@ class ModelPointer:
 
     def __init__(self, settings: Settings, triton: HttpPool) -> None:
         self._triton = triton
-        self._mlflow = HttpPool(settings.mlflow_url, connections=2, timeout_s=10.0)
+        self._mlflow = HttpPool(
+            settings.mlflow_url, 2, 10.0, authorization=mlflow_authorization(settings), tls_ca=settings.tls_ca
+        )
         self._root = urlsplit(settings.mlflow_url).path
         query = urlencode({"name": REGISTERED_MODEL})
         self._path = f"{self._root}/api/2.0/mlflow/registered-models/get?{query}"
@@ -109,7 +112,7 @@ class ModelPointer:
         try:
             tags = json.loads(answer.body)["registered_model"].get("tags", [])
             return next((str(t["value"]) for t in tags if t["key"] == PRODUCTION_TAG), "")
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelUnavailable(f"MLflow at {where} answers what is none of its answers: {error!r}") from error
 
     def close(self) -> None:

@@ -35,13 +35,21 @@ class Model:
     """
 
     def __init__(
-        self, name: str, signature: Signature, max_batch: int, authority: bytes, rates: BaseRates | None = None
+        self,
+        name: str,
+        signature: Signature,
+        max_batch: int,
+        authority: bytes,
+        rates: BaseRates | None = None,
+        login: bytes = b"",
     ) -> None:
         self.name, self.signature, self.max_batch, self.rates = name, signature, max_batch, rates
         self.roles = [role for role in TENSORS if signature.width(role)]
-        self.heads: Memo[int, bytes] = Memo(lambda rows: self._head(rows, authority.decode()), _HEADS_KEPT)
+        self.heads: Memo[int, bytes] = Memo(
+            lambda rows: self._head(rows, authority.decode(), login.decode()), _HEADS_KEPT
+        )
 
-    def _head(self, n: int, authority: str) -> bytes:
+    def _head(self, n: int, authority: str, login: str) -> bytes:
         widths = {r: self.signature.width(r) for r in self.roles}
         sizes = {r: n * widths[r] * np.dtype(DTYPES[r]).itemsize for r in self.roles}
         inputs = [
@@ -62,7 +70,7 @@ class Model:
             separators=(",", ":"),
         ).encode()
         lines = (
-            f"POST /v2/models/{self.name}/infer HTTP/1.1\r\nHost: {authority}\r\n"
+            f"POST /v2/models/{self.name}/infer HTTP/1.1\r\nHost: {authority}\r\n{login}"
             f"Content-Type: application/octet-stream\r\nInference-Header-Content-Length: {len(body)}\r\n"
             f"Content-Length: {len(body) + sum(sizes.values())}\r\n\r\n"
         )
@@ -76,11 +84,15 @@ async def loaded(http: HttpPool) -> list[str]:
         ModelUnavailable: Triton does not answer.
     """
     body = b'{"ready":true}'
-    head = b"POST /v2/repository/index HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n" % (http.authority, len(body))
-    answer = await _ask(http, [head + body])
+    head = b"POST /v2/repository/index HTTP/1.1\r\nHost: %s\r\n%sContent-Length: %d\r\n\r\n"
+    answer = await _ask(http, [head % (http.authority, http.login, len(body)) + body])
     if answer.status != 200:
         raise ModelUnavailable(f"Triton does not list its models: HTTP {answer.status} {answer.body[:200]!r}")
-    names = [entry["name"] for entry in _json(answer, "the list of its models")]
+    listed = _json(answer, "the list of its models")
+    try:
+        names = [str(entry["name"]) for entry in listed]
+    except (KeyError, TypeError) as error:
+        raise ModelUnavailable(f"Triton lists its models as nobody knows it: {answer.body[:200]!r}") from error
     return sorted(name for name in names if name.startswith(f"{REGISTERED_MODEL}-"))
 
 
@@ -101,14 +113,15 @@ async def describe(http: HttpPool, name: str) -> Model:
     config = _json(answer, f"the config of {name!r}")
     try:
         signature = Signature.from_json(config["parameters"][INPUTS_PARAMETER]["string_value"])
-    except (KeyError, TypeError, ValueError) as error:
+        said = config["parameters"].get(SIGNATURE_PARAMETER, {}).get("string_value", "")
+        max_batch = int(config.get("max_batch_size", 0))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelUnavailable(
             f"the config of model {name!r} does not hold its signature ({error!r}): export and deploy it again"
         ) from error
-    said = config["parameters"].get(SIGNATURE_PARAMETER, {}).get("string_value", "")
     if said != signature.hash:
         raise ModelUnavailable(f"model {name!r} answers for signature {said}, but its inputs have {signature.hash}")
-    return Model(name, signature, int(config.get("max_batch_size", 0)), http.authority, _prior(config))
+    return Model(name, signature, max_batch, http.authority, _prior(config), http.login)
 
 
 def _prior(config: Any) -> BaseRates | None:
@@ -127,7 +140,8 @@ def _json(answer: Response, what: str) -> Any:
 
 
 async def _get(http: HttpPool, path: str) -> Response:
-    return await _ask(http, [b"GET %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (path.encode(), http.authority)])
+    head = b"GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n"
+    return await _ask(http, [head % (path.encode(), http.authority, http.login)])
 
 
 async def _ask(http: HttpPool, parts: list[bytes]) -> Response:

@@ -73,18 +73,20 @@ class EventLogs:
                 continue
             try:
                 key = definitions.entities[USER]
-                logs[topic] = EventLog(topic, schema, key, self._producer, self._clock, self._rules, self.refusals)
+                logs[topic] = EventLog(
+                    *(topic, schema, key, self._producer, self._clock),
+                    *(self._rules, self.refusals, self._settings.max_events),
+                )
                 log.info("events of %s are written with columns %s", topic, [f["name"] for f in schema["fields"]])
             except (DefinitionError, KeyError) as error:
                 problems.append(str(error))
         self._logs, self._problems = logs, tuple(problems)
 
-    async def follow(self) -> None:
-        """Refreshes until cancelled."""
-        while True:
-            await asyncio.sleep(POLL_S)
-            if self._definitions is not None:
-                await self.refresh(self._definitions)
+    async def look(self) -> str:
+        """Looks whether the jobs can read a newer schema by now; returns why it cannot be told."""
+        if self._definitions is not None:
+            await self.refresh(self._definitions)
+        return "; ".join(self._problems)
 
     def _schemas(self, definitions: Definitions) -> dict[str, dict[str, Any]]:
         event_schemas.record(self._settings, definitions)

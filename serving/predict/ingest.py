@@ -5,16 +5,20 @@ What the stream jobs would discard is refused here, by the same rules (adfeast.c
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from adfeast.clock import Clock
 from adfeast.contract.event_rules import Rules
 from adfeast.contract.events import EVENT_TIME, EventCodec
-from adfeast.errors import DefinitionError, InvalidEvent
+from adfeast.errors import DefinitionError, InvalidEvent, shown
 from serving.clients.kafka import KafkaProducer
 from serving.errors import InvalidRequest, NotAcknowledged
-from serving.predict.refusals import NO_VALUE, Refusals
+from serving.predict.refusals import NO_VALUE, SIZE, Refusals
 from serving.proto import adfeast_pb2 as pb
+
+MAX_EVENT_BYTES = 65_536  # of one message; a broker takes a megabyte, and refuses more as if it might take it later
+SLICE = 200  # events that are checked before others have their turn: 2 ms
 
 
 class EventLog:
@@ -28,6 +32,7 @@ class EventLog:
         key_column: its value is the Kafka key, so that the events of one user stay in order.
         rules: those of a server, `event_rules.server_rules`.
         refusals: where refused events are counted.
+        max_events: of one call.
 
     Attributes:
         lead_ms: how far this server's clock was ahead of Kafka's when events were written last, give or take what the
@@ -46,10 +51,11 @@ class EventLog:
         clock: Clock,
         rules: Rules,
         refusals: Refusals,
+        max_events: int,
     ) -> None:
         self.schema, self.lead_ms = schema, 0
         self._topic, self._key, self._producer, self._clock = topic, key_column, producer, clock
-        self._codec, self.refusals = EventCodec(topic, schema, rules=rules), refusals
+        self._codec, self.refusals, self._max = EventCodec(topic, schema, rules=rules), refusals, max_events
         if key_column not in self._codec.columns:
             raise DefinitionError(f"the schema of topic {topic!r} has no column {key_column!r} to key its messages by")
 
@@ -65,8 +71,15 @@ class EventLog:
         """
         if not request.events:
             raise InvalidRequest("events is empty; send at least one")
-        now_ms = self._clock.now_ms()
-        messages = [self._message(i, event, now_ms, caller) for i, event in enumerate(request.events)]
+        if len(request.events) > self._max:
+            raise InvalidRequest(
+                f"events has {len(request.events)} events; send at most {self._max} (max_events) a call"
+            )
+        now_ms, messages = self._clock.now_ms(), []
+        for i, event in enumerate(request.events):
+            if i and i % SLICE == 0:
+                await asyncio.sleep(0)
+            messages.append(self._message(i, event, now_ms, caller))
         problems = await self._producer.send_all(self._topic, messages)
         if problems:
             raise NotAcknowledged(
@@ -83,10 +96,19 @@ class EventLog:
             kind = value.WhichOneof("kind")
             if kind is None:
                 self.refusals.count(caller, NO_VALUE)
-                raise InvalidRequest(f"events[{index}]: {name} has no value; send text, integer, number or flag")
+                raise InvalidRequest(f"events[{index}]: {shown(name)} has no value; send text, integer, number or flag")
             fields[name] = getattr(value, kind)
         try:
-            return str(fields.get(self._key, "")).encode(), self._codec.encode(fields, now_ms)
+            data = self._codec.encode(fields, now_ms)
         except InvalidEvent as error:
             self.refusals.count(caller, error.rule)
             raise InvalidRequest(f"events[{index}]: {error}") from error
+        if len(data) > MAX_EVENT_BYTES:
+            texts = {name: value for name, value in fields.items() if isinstance(value, str)}
+            longest = max(texts, key=lambda name: len(texts[name]))
+            self.refusals.count(caller, SIZE)
+            raise InvalidRequest(
+                f"events[{index}]: {longest} is {shown(texts[longest])} in an event of {len(data)} bytes; send at most "
+                f"{MAX_EVENT_BYTES} bytes an event"
+            )
+        return str(fields.get(self._key, "")).encode(), data

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 NO_VALUE = "value"  # a field without one; the other reasons are the rules of adfeast.contract.event_rules
+SIZE = "size"  # an event that is too large as a whole
 OTHERS = "others"
 CALLERS = 1_000
 

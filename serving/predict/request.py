@@ -14,6 +14,7 @@ from adfeast.clock import Clock
 from adfeast.contract.event_rules import Rules
 from adfeast.contract.events import HERE, MAX_ID_BYTES
 from adfeast.contract.ids import hash_id
+from adfeast.errors import shown
 from serving.errors import InvalidRequest
 from serving.features.columns import Rows
 from serving.features.plan import Plan, Slot
@@ -22,6 +23,7 @@ from serving.proto import adfeast_pb2 as pb
 # What a caller may send for each type of a request feature, as the kinds of the message Value.
 KINDS = {"int64": ("integer",), "string": ("text",), "float32": ("number", "integer"), "float64": ("number", "integer")}
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+MAX_TEXT_BYTES = 1_024  # of a context value
 SHOWN = 5  # offending values named in a message
 
 
@@ -62,7 +64,7 @@ class RequestChecker:
             _check_id("request_id", message.request_id)
         at_ms = self._clock.now_ms()
         if message.HasField("event_time"):
-            at_ms = message.event_time.ToMilliseconds()
+            at_ms = _milliseconds(message.event_time)
             if not 0 < at_ms < self._rules.max_time_ms:
                 raise InvalidRequest(
                     f"event_time is {at_ms} ms since 1970; send the time of the auction, or leave it out"
@@ -85,7 +87,7 @@ class RequestChecker:
             repeated = [ad for ad, count in Counter(ad_ids).items() if count > 1]
             raise InvalidRequest(f"ad_ids names {_some(repeated)} more than once; send each candidate once")
         if max(map(len, ad_ids)) > MAX_ID_BYTES:
-            long = [ad[:32] + "..." for ad in ad_ids if len(ad) > MAX_ID_BYTES]
+            long = [ad for ad in ad_ids if len(ad) > MAX_ID_BYTES]
             raise InvalidRequest(f"ad_ids holds {_some(long)} of more than {MAX_ID_BYTES} characters")
 
     def _context(self, context: Any) -> Rows:
@@ -93,11 +95,23 @@ class RequestChecker:
         for name, value in context.items():
             if name not in self._slots:
                 known = ", ".join(sorted(self._slots)) or "none"
-                raise InvalidRequest(f"context has {name!r}, which the feature service does not know; it knows {known}")
+                raise InvalidRequest(
+                    f"context has {shown(name)}, which the feature service does not know; it knows {known}"
+                )
             position, slot = self._slots[name]
             row.arrays[slot.feature.role][0, slot.offset] = _stored(name, slot, value)
             row.absent[0, position] = False
         return row
+
+
+def _milliseconds(moment: Any) -> int:
+    """Milliseconds since 1970 of a Timestamp, whatever its fields hold."""
+    if not 0 <= moment.nanos < 1_000_000_000:
+        raise InvalidRequest(
+            f"event_time has seconds {moment.seconds} and nanos {moment.nanos}; nanos are 0 to 999999999: send the "
+            "time of the auction, or leave it out"
+        )
+    return int(moment.seconds) * 1000 + int(moment.nanos) // 1_000_000
 
 
 def _check_id(name: str, value: str) -> None:
@@ -105,17 +119,21 @@ def _check_id(name: str, value: str) -> None:
     if not 0 < size <= MAX_ID_BYTES:
         raise InvalidRequest(f"{name} has {size} bytes; send 1 to {MAX_ID_BYTES}")
     if "\0" in value:
-        raise InvalidRequest(f"{name} is {value!r}; send an id without a zero byte")
+        raise InvalidRequest(f"{name} is {shown(value)}; send an id without a zero byte")
 
 
 def _stored(name: str, slot: Slot, value: pb.Value) -> int | float:
     kind = value.WhichOneof("kind")
     wanted = KINDS[slot.feature.dtype]
     if kind not in wanted:
-        got = "nothing" if kind is None else f"{kind} {getattr(value, kind)!r}"
+        got = "nothing" if kind is None else f"{kind} {shown(getattr(value, kind))}"
         raise InvalidRequest(f"context {name!r} is {slot.feature.dtype}: send {' or '.join(wanted)}, got {got}")
     sent: Any = getattr(value, kind)
     if kind == "text":
+        if (size := len(sent.encode())) > MAX_TEXT_BYTES:
+            raise InvalidRequest(
+                f"context {name!r} is {shown(sent)} of {size} bytes; send at most {MAX_TEXT_BYTES}, or leave it out"
+            )
         return hash_id(sent)
     if slot.feature.role == "dense" and not abs(sent) <= FLOAT32_MAX:
         raise InvalidRequest(f"context {name!r} is {sent!r}; send a finite number of float32's range, or leave it out")
@@ -124,4 +142,4 @@ def _stored(name: str, slot: Slot, value: pb.Value) -> int | float:
 
 def _some(values: list[str]) -> str:
     more = f" and {len(values) - SHOWN} more" if len(values) > SHOWN else ""
-    return ", ".join(map(repr, values[:SHOWN])) + more
+    return ", ".join(map(shown, values[:SHOWN])) + more

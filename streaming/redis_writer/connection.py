@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 from typing import Any
 
 import hiredis
 import redis
 
+from adfeast.access import RedisAccess
 from streaming.redis_writer.values import bulk
 
 CONNECT_S, ANSWER_S = 2.0, 10.0
@@ -29,14 +31,21 @@ class Connection:
         replicas: that it had when the connection was made.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, access: RedisAccess) -> None:
+        tls = access.tls_context()
         try:
-            self._socket = socket.create_connection((host, port), CONNECT_S)
-            self._socket.settimeout(ANSWER_S)
+            self._socket = socket.create_connection((access.host, access.port), CONNECT_S)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if tls:
+                self._socket = tls.wrap_socket(self._socket, server_hostname=access.host)
+            self._socket.settimeout(ANSWER_S)
         except OSError as error:
             raise redis.ConnectionError(str(error)) from error
         self._reader = hiredis.Reader()
+        if login := access.login():
+            self.send(login)
+            if isinstance(refused := self.answer(), Exception):
+                raise redis.ConnectionError(f"Redis at {access} refuses redis_username and redis_password: {refused}")
         told = dict(line.split(":", 1) for line in self._info().splitlines() if ":" in line)
         self.run_id, self.replicas = told["run_id"], int(told["connected_slaves"])
 
@@ -59,7 +68,8 @@ class Connection:
 
     def ready(self) -> bool:
         """Whether there is something to read."""
-        return bool(self._reader.has_data() or select.select([self._socket], [], [], 0)[0])
+        pending = self._socket.pending() if isinstance(self._socket, ssl.SSLSocket) else 0
+        return bool(self._reader.has_data() or pending or select.select([self._socket], [], [], 0)[0])
 
     def answer(self) -> Any:
         """The next answer; an error of the command is returned, not raised.

@@ -9,6 +9,7 @@ from typing import Any
 
 from confluent_kafka import Message, Producer
 
+from adfeast.access import KafkaAccess
 from adfeast.clock import Clock
 from adfeast.contract.topics import DEAD_LETTER_BYTES, Topic, dead_letter_topic, dead_letters
 from adfeast.settings import Settings
@@ -24,13 +25,13 @@ class Refusals:
     """The dead letters of the feature topics."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._bootstrap, self._clock = settings.kafka_bootstrap, clock
+        self._bootstrap, self._clock = KafkaAccess.of(settings), clock
         self._topics: set[str] = set()  # those that are known to exist
         self._told_ms: dict[tuple[str, str], int] = {}
         self._untold: Counter[tuple[str, str]] = Counter()
         self._failed = ""
         self._dead_letters = dead_letters(settings)
-        config = {"bootstrap.servers": self._bootstrap, "message.max.bytes": DEAD_LETTER_BYTES, "log_level": 0}
+        config = {**self._bootstrap.librdkafka(), "message.max.bytes": DEAD_LETTER_BYTES, "log_level": 0}
         self._producer = Producer(config, logger=quiet)
 
     def ensure(self, wanted: Mapping[str, Topic]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import hiredis
 import redis
 
+from adfeast.access import RedisAccess
 from adfeast.feast_ext.online_layout import redis_watermarks_key
 from adfeast.settings import Settings
 from streaming.redis_writer.connection import Connection, command
@@ -79,7 +80,7 @@ class RedisStore:
     """The writer's connections: one for rows, one to ask by; both are made by `connect`."""
 
     def __init__(self, settings: Settings) -> None:
-        self._address = (settings.redis_host, settings.redis_port)
+        self._access = RedisAccess.of(settings)
         self._watermarks = redis_watermarks_key(settings.project)
         self._probe = f"adfeast:written:{settings.project}".encode()
         self._rows: Connection | None = None
@@ -97,10 +98,10 @@ class RedisStore:
         """
         self.close()
         self._heard, self._expected = [], 0
-        self._rows, self._asking = Connection(*self._address), Connection(*self._address)
+        self._rows, self._asking = Connection(self._access), Connection(self._access)
         self._copies = min(1, self._asking.replicas)
         if self._rows.run_id != self._asking.run_id:
-            raise redis.ConnectionError(f"two servers answer at {self._address[0]}:{self._address[1]}")
+            raise redis.ConnectionError(f"two servers answer at {self._access}")
         self._write, self._advance = (self._load(script) for script in (WRITE_IF_NEWER, ADVANCE))
 
     def close(self) -> None:

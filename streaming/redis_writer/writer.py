@@ -15,6 +15,7 @@ from pathlib import Path
 import redis
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from adfeast.access import KafkaAccess
 from adfeast.clock import Clock
 from adfeast.contract.definitions import Definitions
 from adfeast.contract.topics import features_topic
@@ -90,7 +91,7 @@ class RedisWriter:
         """
         consumer = Consumer(
             {
-                "bootstrap.servers": self.settings.kafka_bootstrap,
+                **KafkaAccess.of(self.settings).librdkafka(),
                 "group.id": writer_group(self.settings.project),
                 "auto.offset.reset": "earliest",
                 "enable.auto.commit": False,

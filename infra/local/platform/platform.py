@@ -18,10 +18,11 @@ from typing import Self
 import psutil
 import yaml
 
+from adfeast.access import KafkaAccess
 from adfeast.contract.topics import fixed_topics, topics
 from adfeast.errors import DefinitionError
 from adfeast.feast_ext.registry import load_definitions
-from adfeast.settings import ROOT, Settings, load_settings
+from adfeast.settings import ROOT, Settings, settings_over
 from infra.local.errors import NotReady, PartFailed, PlatformError
 from infra.local.parts.apps import heartbeat, model_keeper, prediction_server, reconciler, redis_writer
 from infra.local.parts.dynamodb import dynamodb
@@ -129,7 +130,7 @@ class Platform:
     @property
     def settings(self) -> Settings:
         """Addresses of the parts and folders of the home, over what else stands in the home's settings file."""
-        return load_settings(**self._settings())
+        return settings_over(**self._settings())
 
     def _settings(self) -> dict[str, object]:
         file, root = self.home.settings_file, self.home.root
@@ -270,7 +271,7 @@ class Platform:
         except DefinitionError as error:
             log.info("only the fixed topics: %s", error)
             wanted = fixed_topics(settings)
-        return ensure_topics(settings.kafka_bootstrap, wanted)
+        return ensure_topics(KafkaAccess.of(settings), wanted)
 
     def _start(self, names: Sequence[str], progress: Progress) -> None:
         begin, pids = time.monotonic(), {}

@@ -13,14 +13,18 @@ from infra.local.errors import NotReady
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def ask(url: str, body: dict[str, Any] | None = None, timeout_s: float = 3) -> bytes:
+def ask(url: str, body: dict[str, Any] | None = None, timeout_s: float = 3, authorization: str = "") -> bytes:
     """The answer to a GET, or to a POST of `body` as JSON.
+
+    Args:
+        authorization: the value of the header; empty for none.
 
     Raises:
         NotReady: no answer within `timeout_s`, or one that is no success.
     """
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 (our own address)
+    headers = {"Content-Type": "application/json"} | ({"Authorization": authorization} if authorization else {})
+    request = urllib.request.Request(url, data, headers)  # noqa: S310 (our own address)
     try:
         with _DIRECT.open(request, timeout=timeout_s) as answer:
             content: bytes = answer.read()

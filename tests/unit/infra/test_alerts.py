@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -16,11 +17,13 @@ from adfeast.contract.definitions import Aggregation
 from adfeast.contract.freshness import MOST_REFUSED
 from adfeast.settings import ROOT, Settings
 from infra.local.loops import MOST_BEHIND
+from serving.admission import Admission
 from serving.clients.breaker import Breaker
 from serving.errors import InvalidRequest
 from serving.features.freshness import Watermarks
 from serving.features.memory import MemoryRedis
 from serving.features.plan import compile_plan
+from serving.loops import Loop
 from serving.metrics import ServerMetrics
 from serving.proto import adfeast_pb2 as pb
 from serving.queue_time import QueueTime
@@ -61,11 +64,28 @@ def shown(tmp_path: Any) -> dict[str, list[tuple[dict[str, str], float]]]:
     class Live:
         plan = compile_plan(applied, applied.contract("s"))
 
+    async def fail() -> None:
+        raise OSError("nobody answers")
+
+    class Renewed:
+        renewed = 1
+
+    loop = Loop("report", fail, 1, clock)
+    asyncio.run(loop.once())
     breakers = [Breaker(name) for name in ("redis", "dynamodb", "triton")]
     for _ in range(5):
         breakers[2].failed("timeout")
-    marks = Watermarks(MemoryRedis(), "p")
-    server = ServerMetrics(lambda: Live, marks, QueueTime(), clock, breakers)  # type: ignore[arg-type,return-value]
+    producers: Any = {"events": Renewed()}
+    server = ServerMetrics(
+        lambda: Live,  # type: ignore[arg-type,return-value]
+        Watermarks(MemoryRedis(), "p"),
+        QueueTime(),
+        clock,
+        breakers=breakers,
+        loops=[loop],
+        producers=producers,
+        admission=Admission({"Predict": 1}),
+    )
     lower = [pb.Deviation(rung=pb.RUNG_CACHED, ads=[0]), pb.Deviation(rung=pb.RUNG_PRIOR, ads=[2, 3])]
     server.answered(
         pb.PredictResponse(stale_views=["activity"], rung=pb.RUNG_FRESH, scores=[0.1] * 9, deviations=lower)
@@ -93,6 +113,10 @@ def test_ages_grow_while_nobody_looks(shown: Any) -> None:
     assert shown["adfeast_streams_measured_age_seconds"] == [({}, 4.0)]
     assert shown["adfeast_served_watermark_age_seconds"] == [(activity, float("inf"))]  # it knows of none
     assert shown["adfeast_stale_answers_total"] == [(activity, 1.0)]
+    assert shown["adfeast_shed_calls_total"] == [({"call": "Predict"}, 0.0)]
+    assert shown["adfeast_loop_age_seconds"] == [({"loop": "report"}, 4.0)]
+    assert shown["adfeast_loop_failures_total"] == [({"loop": "report"}, 1.0)]
+    assert shown["adfeast_producers_renewed_total"] == [({"producer": "events"}, 1.0)]
     assert {job["job"]: ran for job, ran in shown["adfeast_job_running"]}
     refused = {(labels["topic"], labels["rule"]): n for labels, n in shown["adfeast_refused_events_total"]}
     assert refused == {("impressions", "ahead"): 0, ("clicks", "ahead"): 0, ("clicks", "form"): 1}

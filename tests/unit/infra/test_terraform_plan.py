@@ -93,6 +93,7 @@ def test_the_command_prints_it_and_another_machine_prints_the_same(
 ) -> None:
     monkeypatch.setenv("ADFEAST_LAKE", "s3://elsewhere/lake")
     monkeypatch.setenv("ADFEAST_KAFKA_BOOTSTRAP", "elsewhere:9092")
+    (tmp_path / "none.yaml").write_text("")
     monkeypatch.setenv("ADFEAST_SETTINGS", str(tmp_path / "none.yaml"))
     said = CliRunner().invoke(plan, ["--format", "terraform"], catch_exceptions=False)
     assert json.loads(said.output) == {"plan": today[1]}

@@ -62,3 +62,10 @@ def test_a_model_that_answers_no_numbers_is_no_green_one(server: Server) -> None
     assert health.away == ("m1 answers no numbers",)
     server.scorer.refused = []
     assert said(health) == [SERVING] * 3
+
+
+def test_a_server_that_leaves_does_not_say_again_that_it_serves(server: Server) -> None:
+    health = health_of(server)
+    assert said(health) == [SERVING] * 3
+    asyncio.run(health.servicer.enter_graceful_shutdown())  # as serving.listening.leave does
+    assert said(health, 2) == [NOT] * 3

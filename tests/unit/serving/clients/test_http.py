@@ -86,6 +86,75 @@ def test_silence_is_a_timeout() -> None:
         against(silent, once, timeout_s=0.05)
 
 
+def echoing(delays: dict[bytes, float], connections: list[int]) -> Talk:
+    """Answers each path with itself, after the delay that the test gives it."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(1)
+        try:
+            while True:
+                path = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1]
+                await asyncio.sleep(delays.get(path, 0.0))
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(path), path))
+        except asyncio.IncompleteReadError:
+            writer.close()
+
+    return talk
+
+
+def test_a_call_that_is_given_up_leaves_its_connection_to_others() -> None:
+    seen: list[int] = []
+
+    async def use(pool: HttpPool) -> list[Response]:
+        for n in range(5):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await pool.get(f"/slow{n}")
+            await asyncio.sleep(0.08)
+        return [await pool.get(f"/{n}") for n in range(5)]
+
+    slow = {b"/slow%d" % n: 0.06 for n in range(5)}
+    answers = against(echoing(slow, seen), use)
+    assert [a.body for a in answers] == [b"/%d" % n for n in range(5)]  # each its own, none that was given up
+    assert len(seen) == 1
+
+
+def test_a_connection_that_never_answers_is_ended_after_its_time() -> None:
+    seen: list[int] = []
+
+    async def use(pool: HttpPool) -> list[Response]:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await pool.get("/never")
+        other = await pool.get("/other")  # does not wait for it
+        await asyncio.sleep(0.3)
+        assert not pool._drained
+        return [other, await pool.get("/more")]
+
+    answers = against(echoing({b"/never": 99.0}, seen), use, timeout_s=0.1)
+    assert [a.body for a in answers] == [b"/other", b"/more"]
+    assert len(seen) == 2
+
+
+def test_a_login_goes_with_every_call() -> None:
+    heads: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async def run() -> None:
+        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await HttpPool(address, authorization="Bearer t").get("/")
+        await HttpPool(address).get("/")
+        server.close()
+
+    asyncio.run(run())
+    assert [b"\r\nAuthorization: Bearer t\r\n" in head for head in heads] == [True, False]
+
+
 def test_nobody_there_names_the_address() -> None:
     async def run() -> None:
         server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)

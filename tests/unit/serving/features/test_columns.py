@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import asyncio
+import random
+
 import numpy as np
 
+from adfeast.clock import ManualClock
 from adfeast.contract.event_rules import AHEAD_MS
 from adfeast.contract.ids import MISSING_ID
 from adfeast.contract.signature import AD, REQUEST, USER
 from adfeast.contract.tensors import Status
-from serving.features.ad_rows import RowCache
+from adfeast.settings import Settings
+from serving.features.ad_rows import RowCache, rows_within
 from serving.features.columns import ROLES, Rows, assemble, settle
-from serving.features.plan import REDIS, Block, Plan
+from serving.features.memory import MemoryDynamoDB, MemoryRedis
+from serving.features.plan import DYNAMODB, REDIS, Block, Plan
+from serving.features.reader import FeatureReader, Tiers
 from serving.features.values import Memo
 
 NOW = 1_000_000
@@ -124,11 +131,34 @@ def test_a_cached_row_is_read_again_after_its_time(plan: Plan) -> None:
     block = next(b for (source, _), b in plan.blocks.items() if source == AD)
     cache = RowCache(block, capacity=4, ttl_ms=100)
     cache.put(["a"], stored(block, 1, 1.0), NOW)
-    assert cache.find(["a"], NOW + 100)[0] >= 0
+    assert cache.find(["a"], NOW + 80)[0] >= 0
     assert cache.find(["a"], NOW + 101)[0] == -1
     cache.put(["a"], stored(block, 1, 2.0), NOW + 101)
     assert cache.rows.arrays["dense"][cache.find(["a"], NOW + 150), 0].tolist() == [2]
     assert len(cache) == 1
+
+
+def test_rows_that_were_read_together_expire_one_by_one(plan: Plan) -> None:
+    block = next(b for (source, _), b in plan.blocks.items() if source == AD)
+    cache, keys = RowCache(block, 1_000, 60_000, random.Random(7)), [f"ad {i}" for i in range(1_000)]
+    cache.put(keys, stored(block, 1_000, 1.0), NOW)
+    expired = [int((cache.find(keys, NOW + s * 1_000) == -1).sum()) for s in range(62)]
+    assert expired[48] == 0
+    assert expired[61] == 1_000
+    assert max(np.diff(expired)) < 150  # in any second, of the 12 in which they expire
+
+
+def test_a_cache_of_some_bytes_holds_the_rows_that_fit_into_them(plan: Plan) -> None:
+    block = next(b for (source, _), b in plan.blocks.items() if source == AD)
+    least = sum(a.nbytes for a in Rows(block, 1).arrays.values())
+    rows = rows_within(block, 1 << 20)
+    assert 100 < rows < (1 << 20) / least
+    assert rows_within(block, 1) == 1
+    settings = Settings(ad_cache_rows=1_000_000, ad_cache_mb=1)
+    reader = FeatureReader(plan, Tiers(MemoryRedis(), MemoryDynamoDB(), settings), settings, ManualClock(NOW))
+    ads = [f"ad {i}" for i in range(2 * rows_within(plan.blocks[AD, DYNAMODB], 1 << 20))]
+    asyncio.run(reader.warm(ads))
+    assert len(reader.known_ads) == len(ads) // 2
 
 
 def test_memo_makes_each_value_once_and_never_grows_beyond_its_bound() -> None:

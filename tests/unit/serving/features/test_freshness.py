@@ -11,6 +11,7 @@ import pytest
 from adfeast.contract.definitions import View
 from adfeast.contract.event_rules import AHEAD_MS
 from adfeast.feast_ext.online_layout import redis_watermarks_key
+from serving.errors import StoreUnavailable
 from serving.features.freshness import Watermarks
 from serving.features.memory import MemoryRedis
 from serving.features.plan import Plan
@@ -55,7 +56,8 @@ def test_what_is_known_ages_while_redis_does_not_answer_and_is_forgotten_when_it
     redis = MemoryRedis({KEY: watermark_fields(["u_fast", "a_fast"], NOW)})
     known = looked(redis)
     redis.down = True
-    asyncio.run(known.look())
+    with pytest.raises(StoreUnavailable):
+        asyncio.run(known.look())
     assert known.stale(views, NOW + LIMIT, NOW + LIMIT) == ()
     assert len(known.stale(views, NOW + LIMIT + 1, NOW + LIMIT + 1)) == 2
     redis.down = False

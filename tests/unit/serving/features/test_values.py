@@ -7,6 +7,7 @@ import logging
 import numpy as np
 import pytest
 from feast.protos.feast.types.Value_pb2 import FloatList, Int64List, StringList, Value
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from adfeast.contract.ids import hash_id
 from adfeast.contract.tensors import Status
@@ -36,6 +37,8 @@ def test_a_value_of_the_type_the_feature_had_before_is_missing(decoder: ValueDec
     assert np.isnan(decoder.number[BROKEN])
     assert decoder.identity[BROKEN] == ABSENT_ID
     assert decoder.time_ms[BROKEN] == 0
+    for impossible in (Timestamp(seconds=1, nanos=-1), Timestamp(seconds=1 << 50)):
+        assert decoder.time_ms[impossible.SerializeToString()] == 0
 
 
 def test_a_list_or_an_embedding_of_another_type_or_not_finite_is_missing(decoder: ValueDecoder) -> None:
@@ -48,6 +51,15 @@ def test_a_list_or_an_embedding_of_another_type_or_not_finite_is_missing(decoder
     for values in ([1.0, float("nan")], [float("inf"), 1.0], [1.0]):
         assert not decoder.embedding(stored(float_list_val=FloatList(val=values)), vector, "f")
     assert not decoder.embedding(stored(int64_val=5), vector, "f")
+
+
+def test_long_values_are_not_kept(decoder: ValueDecoder) -> None:
+    for n in range(20):
+        text = f"{n}" * 1_000
+        assert decoder.identity[stored(string_val=text)] == hash_id(text)
+        assert np.isnan(decoder.number[stored(string_val=text)])
+        assert decoder.time_ms[bytes(1_000 + n)] == 0
+    assert len(decoder.identity) == len(decoder.number) == len(decoder.time_ms) == 0
 
 
 def test_a_fault_is_said_once(decoder: ValueDecoder, caplog: pytest.LogCaptureFixture) -> None:

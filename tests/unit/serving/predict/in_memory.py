@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from adfeast.contract.tensors import Tensors
 from adfeast.feast_ext.online_layout import redis_field, redis_time_field, redis_watermarks_key
 from adfeast.settings import Settings
 from serving.budget import Budget
-from serving.errors import ModelUnavailable
+from serving.errors import ModelUnavailable, StoreUnavailable
 from serving.features.memory import MemoryDynamoDB, MemoryRedis
 from serving.features.plan import Plan, compile_plan
 from serving.features.reader import FeatureReader, Tiers
@@ -115,7 +116,8 @@ class Server:
     def predict(self, remaining_s: float | None = None, **changes: Any) -> pb.PredictResponse:
         async def ask() -> pb.PredictResponse:
             if not self.redis.stalled:  # they are followed off the request path
-                await self.tiers.watermarks.look()
+                with suppress(StoreUnavailable):  # what was known of them ages
+                    await self.tiers.watermarks.look()
             sent = pb.PredictRequest(**{"user_id": "u", "ad_ids": ["a", "b"], **changes})
             answer = await self.predictor.predict(sent, remaining_s)
             self.publisher.flush()

@@ -11,13 +11,15 @@ import pytest
 from adfeast.clock import ManualClock
 from adfeast.contract.event_rules import server_rules
 from adfeast.settings import Settings
-from serving.clients.kafka import KafkaProducer
+from serving.clients.kafka import SLICE as MESSAGES
+from serving.clients.kafka import Confirmed, KafkaProducer
 from serving.errors import InvalidRequest
+from serving.predict.ingest import SLICE as EVENTS
 from serving.predict.ingest import EventLog
 from serving.predict.refusals import CALLERS, OTHERS, Refusals, caller_of
 from serving.proto import adfeast_pb2 as pb
 
-NOW, DAY = 1_732_460_000_000, 86_400_000
+NOW, DAY, MOST = 1_732_460_000_000, 86_400_000, 5_000
 SCHEMA = {
     "type": "record",
     "name": "Bid",
@@ -26,6 +28,7 @@ SCHEMA = {
         {"name": "event_timestamp", "type": {"type": "long", "logicalType": "timestamp-millis"}},
         {"name": "user_id", "type": "string"},
         {"name": "price", "type": "double"},
+        {"name": "page", "type": "string", "default": ""},
     ],
 }
 
@@ -33,7 +36,7 @@ SCHEMA = {
 @pytest.fixture
 def log() -> Iterator[EventLog]:
     producer = KafkaProducer("127.0.0.1:1", linger_ms=1)
-    yield EventLog("bids", SCHEMA, "user_id", producer, ManualClock(NOW), server_rules(Settings()), Refusals())
+    yield EventLog("bids", SCHEMA, "user_id", producer, ManualClock(NOW), server_rules(Settings()), Refusals(), MOST)
     producer.close(0.1)
 
 
@@ -55,8 +58,9 @@ def event(**changes: pb.Value) -> pb.Event:
         ({"price": pb.Value(number=float("nan"))}, "finite", "price must be a finite number, got nan"),
         ({"price": pb.Value(number=float("-inf"))}, "finite", "price must be a finite number, got -inf"),
         ({"price": pb.Value(text="1")}, "type", "price must be double"),
-        ({"price": pb.Value()}, "value", "price has no value"),
+        ({"price": pb.Value()}, "value", "'price' has no value"),
         ({"colour": pb.Value(text="red")}, "column", "colour is not a column"),
+        ({"page": pb.Value(text="x" * 65_536)}, "size", "bytes; send at most 65536 bytes an event"),
     ],
 )
 def test_a_refusal_names_event_field_and_value_and_is_counted(
@@ -69,6 +73,48 @@ def test_a_refusal_names_event_field_and_value_and_is_counted(
     assert part in str(refused.value)
     assert log.refusals.read() == {("10.0.0.7", reason): 1}
     assert log.refusals.total == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"price": pb.Value(text="1" * 500_000)}, {"c" * 500_000: pb.Value()}, {"c" * 500_000: pb.Value(text="x")}],
+)
+def test_a_refusal_shows_the_beginning_of_a_long_value_only(log: EventLog, changes: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"\.\.\. \(500000 long\)") as refused:
+        asyncio.run(log.accept(pb.LogEventsRequest(events=[event(**changes)]), "10.0.0.7"))
+    assert len(str(refused.value)) < 1_000
+
+
+def test_more_events_than_a_call_may_bring_are_refused_before_any_is_looked_at(log: EventLog) -> None:
+    request = pb.LogEventsRequest(events=[pb.Event()] * (MOST + 1))
+    with pytest.raises(InvalidRequest, match=r"events has 5001 events; send at most 5000 \(max_events\) a call"):
+        asyncio.run(log.accept(request, "10.0.0.7"))
+    assert log.refusals.total == 0
+
+
+def test_others_have_their_turn_while_a_large_call_is_taken() -> None:
+    async def run() -> tuple[int, int]:
+        turns, accepting = 0, asyncio.ensure_future(log.accept(pb.LogEventsRequest(events=[event()] * MOST), "a"))
+        while not accepting.done():
+            await asyncio.sleep(0)
+            turns += 1
+        return accepting.result(), turns
+
+    class Taking(KafkaProducer):
+        def send(self, topic: str, key: bytes, value: bytes, confirmed: Confirmed) -> None:
+            confirmed(None, Taken())
+
+    class Taken:
+        def timestamp(self) -> tuple[int, int]:
+            return 0, 0
+
+    producer = Taking("127.0.0.1:1", linger_ms=1)
+    rules = server_rules(Settings())
+    log = EventLog("bids", SCHEMA, "user_id", producer, ManualClock(NOW), rules, Refusals(), MOST)
+    accepted, turns = asyncio.run(run())
+    producer.close(0.1)
+    assert accepted == MOST
+    assert turns >= MOST / EVENTS + MOST / MESSAGES - 2
 
 
 def test_callers_beyond_the_first_thousand_count_together() -> None:

@@ -33,6 +33,10 @@ def at(ms: int) -> pb.PredictRequest:
     return pb.PredictRequest(user_id="u", ad_ids=["a"], event_time=when)
 
 
+def at_fields(seconds: int, nanos: int) -> pb.PredictRequest:
+    return pb.PredictRequest(user_id="u", ad_ids=["a"], event_time=Timestamp(seconds=seconds, nanos=nanos))
+
+
 @pytest.mark.parametrize(
     ("request_", "part"),
     [
@@ -43,6 +47,10 @@ def at(ms: int) -> pb.PredictRequest:
         (pb.PredictRequest(user_id="u", ad_ids=["a"], request_id="r" * 257), "request_id has 257 bytes"),
         (at(NOW + 30_001), "lies 30.001 s ahead of this server's clock"),
         (at(NOW - 8 * 86_400_000), "send milliseconds since 1970 and no older events"),
+        (at_fields(NOW // 1000, -1), "event_time has seconds 1574600000 and nanos -1"),
+        (at_fields(NOW // 1000, 1_000_000_000), "nanos are 0 to 999999999"),
+        (at_fields(1 << 62, 0), "event_time is 4611686018427387904000 ms since 1970"),
+        (at_fields(-(1 << 62), 0), "event_time is -4611686018427387904000 ms since 1970"),
         (message(ad_ids=[]), "ad_ids is empty"),
         (message(ad_ids=list("abcde")), "ad_ids has 5 candidates; send at most 4 (max_candidates)"),
         (message(ad_ids=["a", ""]), "ad_ids[1] is empty"),
@@ -56,6 +64,7 @@ def at(ms: int) -> pb.PredictRequest:
         (message(hour=pb.Value(number=1.5)), "context 'hour' is int64: send integer, got number 1.5"),
         (message(hour=pb.Value(flag=True)), "got flag True"),
         (message(hour=pb.Value()), "got nothing"),
+        (message(slot=pb.Value(text="é" * 513)), "of 1026 bytes; send at most 1024, or leave it out"),
         (message(bid=pb.Value(text="2")), "send number or integer, got text '2'"),
         (message(bid=pb.Value(number=float("nan"))), "send a finite number"),
         (message(bid=pb.Value(number=1e300)), "send a finite number"),
@@ -65,6 +74,27 @@ def test_refusals_name_field_value_and_way_out(checker: RequestChecker, request_
     with pytest.raises(InvalidRequest) as caught:
         checker.check(request_)
     assert part in str(caught.value)
+
+
+HUGE = "x" * 500_000
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        message(ad_ids=[HUGE, "a"]),
+        message(ad_ids=["a\0" * 100, "a\0" * 100]),
+        message(hour=pb.Value(text=HUGE)),
+        message(slot=pb.Value(text=HUGE)),
+        message(**{HUGE: pb.Value(text="x")}),
+    ],
+)
+def test_a_refusal_shows_the_beginning_of_a_long_value_only(
+    checker: RequestChecker, request_: pb.PredictRequest
+) -> None:
+    with pytest.raises(InvalidRequest, match=r"\.\.\. \(\d+ long\)") as caught:
+        checker.check(request_)
+    assert len(str(caught.value)) < 1_000
 
 
 def test_context_becomes_one_row(checker: RequestChecker, plan: Plan) -> None:
