@@ -78,7 +78,7 @@ def test_a_bad_event_refuses_the_whole_call(stub: Any, definitions: Definitions,
     for changes, part in (
         ({EVENT_ID: pb.Value(text="")}, f"{EVENT_ID} must have 1 to 256 bytes"),
         ({EVENT_ID: pb.Value(integer=3)}, f"{EVENT_ID} must be string, got 3"),
-        ({EVENT_ID: pb.Value()}, f"{EVENT_ID} has no value"),
+        ({EVENT_ID: pb.Value()}, f"{EVENT_ID!r} has no value"),
         ({EVENT_ID: pb.Value(text="x" * 400)}, f"{EVENT_ID} must have 1 to 256 bytes, got 400"),
         ({EVENT_TIME: pb.Value(integer=now_ms + 3_600_000)}, "s ahead of this server's clock, 30 s are allowed"),
         ({EVENT_TIME: pb.Value(integer=now_ms * 1000)}, "microseconds"),
