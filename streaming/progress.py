@@ -21,8 +21,8 @@ from streaming.redis_writer.writer import writer_group
 from streaming.running import group, running
 
 POLL_S = 0.1
-# A watermark follows the message that moved it within 200 ms (Flink's interval), on a busy machine within a second; what
-# it lets expire is written before a checkpoint that begins after it.
+# A watermark follows the message that moved it within 200 ms (Flink's interval), on a busy machine within a second;
+# what it lets expire is written before a checkpoint that begins after it.
 SETTLE_MS = 1_500
 
 
