@@ -12,7 +12,7 @@ from infra.local.platform.platform import Platform
 
 SERVERS = ("prediction_server", "prediction_server_2")
 PROGRAMS = (*SERVERS, "redis_writer", "heartbeat", "reconciler")
-READY_S = 120.0
+READY_S = 240.0
 
 
 class Killer:

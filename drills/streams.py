@@ -35,7 +35,7 @@ from streaming.status import read_status
 
 SEED = 13
 RATE = 20.0
-MARKED_S, HEALED_S, GIVE_UP_S = 10.0, 60.0, 240.0
+MARKED_S, HEALED_S, GIVE_UP_S = 10.0, 60.0, 480.0
 FAST_MS = 30_000
 POISON = (b"", b"poison", b"\xc3\x01 no schema has this fingerprint", b"\x00 no time mark")
 FRESH_FOR_S = 3.0  # so long every answer must be fresh before all counts as healed
@@ -131,7 +131,7 @@ class _Play:
         edits.add_a_window(self.on.repo)
         self.on.commands.feast_apply()
         plan = make_plan(self.on.definitions, self.on.settings)
-        until("that the changed view is made as planned", lambda: read_status(plan, self.on.settings).as_planned, 240)
+        until("that the changed view is made as planned", lambda: read_status(plan, self.on.settings).as_planned, 480)
         took = self.heal("a view was changed")
         stood = seen.stale[turns:]
         if stood:

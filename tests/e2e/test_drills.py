@@ -18,7 +18,7 @@ def test_what_goes_wrong_and_everything_that_changes_under_traffic_loses_nothing
     """`ended` raises with the broken promises: a Predict that failed, an event lost or doubled, a wrong value."""
     found, begun = Outcome(), time.monotonic()
     with stage(tmp_path, change.SHORT_RATE, change.SHORT_KILL_EVERY_S, change.SEED) as on:
-        streams.act(on, found, print, short=True, patience=3.0)
+        streams.act(on, found, print, short=True, patience=5.0)
         change.act(on, found, print, short=True)
         judge(on, found, print)
     found.ended(begun)
