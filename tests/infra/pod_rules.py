@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from registry.keeper import last_look
 from serving.api import SERVICE
 from serving.app import STOP_GRACE_S
 from streaming.marks import last_mark
@@ -16,7 +17,7 @@ from tests.infra.manifests import Object, program, programs
 # Two Kafka producers, each of which may send for so long what it holds (serving/clients/kafka.py), and a second more.
 FLUSH_S = 2 * (10.0 + 1.0)
 # Program to the file that it touches while it works.
-SIGNS = {"redis-writer": last_turn, "reconciler": last_pass, "heartbeat": last_mark}
+SIGNS = {"redis-writer": last_turn, "reconciler": last_pass, "heartbeat": last_mark, "model-keeper": last_look}
 
 
 def pods_have_no_rights(objects: list[Object]) -> Iterator[str]:

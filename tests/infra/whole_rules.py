@@ -95,7 +95,7 @@ def traffic_is_allowed_where_it_must_be(objects: list[Object]) -> Iterator[str]:
     pods = {p.name: p.labels for p in programs(objects)}
     triton = _answering_triton(objects)
     needed = {("proxy", "server", 50051), ("server", triton, 8000), ("server", "mlflow", 5000)}
-    needed |= {(BY_HAND, triton, 8000), (BY_HAND, "mlflow", 5000)}
+    needed |= {(who, *where) for who in (BY_HAND, "model-keeper") for where in ((triton, 8000), ("mlflow", 5000))}
     for a, labels in pods.items():
         for b, others in pods.items():
             for port in (50051, 8000, 8001, 5000):
