@@ -224,7 +224,7 @@ def test_parallelism_and_state_backend_change_and_the_state_is_kept(side: Stream
     side.platform.stop("reconciler")
     disk = side.settings.model_copy(update={"stream_state_backend": "rocksdb"})
     wide = make_plan(side.definitions, side.settings, parallelism=2)
-    for plan in (wide, make_plan(side.definitions, disk)):
+    for plan in (wide, side.plan, make_plan(side.definitions, disk)):
         story.send(12)
         wait_features(side.settings)
         assert {(a.job, a.what) for a in submit(plan, side.settings)} == {(job, "restored") for job in plan["jobs"]}
