@@ -83,7 +83,7 @@ class FlinkRest:
         return next((j for j in self.jobs() if j.name == name and j.alive), None)
 
     def incarnation(self) -> str:
-        """What tells one start of the JobManager from another: the folder with a random name that it made for its web."""
+        """What tells one start of the JobManager from another: the random name of the folder it made for its web."""
         found = {entry["key"]: entry["value"] for entry in self.ask("/jobmanager/config")}
         return str(found["web.tmpdir"])
 

@@ -303,8 +303,8 @@ class _Submission:
     def _job_id(self, begun: _Begun) -> str:
         """Two who start the same job after the same others give it the same id, of which Flink accepts one.
 
-        A JobManager that was started again knows no others, but a TaskManager that lived on refuses the id of a job that
-        it had from the one before.
+        A JobManager that was started again knows no others, but a TaskManager that lived on refuses the id of a job
+        that it had from the one before.
         """
         spec = begun.plan["jobs"][begun.job]
         before = [self._rest.incarnation(), *self._rest.ended(spec["name"])]

@@ -40,7 +40,7 @@ from tests.integration.serving.calls import (
     wait_for,
 )
 
-# A test's machine is busy: what does not stand still must be in time, also there; live budgets are some ten milliseconds.
+# Live budgets are some ten milliseconds; on a busy machine, too, what does not stand still must be in time.
 BUDGET_MS, GENEROUS_S = "200", 1.5
 AUCTIONS = 12
 
