@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import aiohttp
@@ -16,9 +16,10 @@ from grpc_health.v1.health import aio
 from adfeast import fleet
 from adfeast.clock import Clock
 from adfeast.contract.base_rates import BaseRates
-from adfeast.contract.definitions import Definitions, Feature
+from adfeast.contract.definitions import Definitions
 from adfeast.contract.event_rules import server_rules
 from adfeast.contract.events import CLICKS, IMPRESSIONS
+from adfeast.contract.signature import USER
 from adfeast.settings import Settings
 from serving.admission import Admission
 from serving.api import SERVICE, Prediction
@@ -32,6 +33,7 @@ from serving.rest.call import DEADLINE
 from serving.rest.front import RestFront
 from serving.rest.openapi import Offered
 from tests.unit.serving.called import listening
+from tests.unit.serving.predict.in_memory import SERVICE as IN_MEMORY
 from tests.unit.serving.predict.in_memory import Server
 
 TIME = {"type": "long", "logicalType": "timestamp-millis"}
@@ -89,13 +91,13 @@ class Kafka(KafkaProducer):
 
 
 class Logs:
-    """The topics of `SCHEMAS`, as `serving.predict.events.EventLogs` has them."""
+    """The topics that are defined, as `serving.predict.events.EventLogs` has them."""
 
-    def __init__(self, kafka: Kafka, clock: Clock, settings: Settings) -> None:
-        self.refusals, rules = Refusals(), server_rules(settings)
+    def __init__(self, definitions: Definitions, kafka: Kafka, clock: Clock, settings: Settings) -> None:
+        self.refusals, rules, key = Refusals(), server_rules(settings), definitions.entities[USER]
         self._logs = {
-            topic: EventLog(topic, s, "user_name", kafka, clock, rules, self.refusals, settings.max_events)
-            for topic, s in SCHEMAS.items()
+            topic: EventLog(topic, s, key, kafka, clock, rules, self.refusals, settings.max_events)
+            for topic, s in definitions.events.items()
         }
 
     def of(self, topic: str) -> EventLog:
@@ -194,24 +196,24 @@ class Both:
     address: str
 
 
-def offered(features: tuple[Feature, ...] = ()) -> Offered:
-    return Offered(features, SCHEMAS)
-
-
 @asynccontextmanager
 async def both(definitions: Definitions, settings: Settings | None = None, **limits: int) -> AsyncIterator[Both]:
-    """`limits` are calls under way, by name."""
+    """A server of the feature service `service`; without events of its own it takes those of `SCHEMAS`.
+
+    `limits` are calls under way, by name.
+    """
+    definitions = definitions if definitions.events else replace(definitions, events=SCHEMAS)
     settings = settings or Settings(rest_address="127.0.0.1:0")
     rates = BaseRates(0.02)
-    server = Server(definitions, {"m1": definitions.signature("service")}, "m1", rates, settings)
+    server = Server(definitions, {"m1": definitions.signature(IN_MEMORY)}, "m1", rates, settings)
     kafka, health = Kafka(), aio.HealthServicer()
-    logs = Logs(kafka, server.clock, settings)
+    logs = Logs(definitions, kafka, server.clock, settings)
     most = dict.fromkeys(("Predict", "LogImpression", "LogClick"), 100) | limits
     admission = Admission(most)
     report = lambda: fleet.Report("server", "", 0, "", "m1", ("m1",), (), 0, 0, 0, "ready")  # noqa: E731
     service = Prediction(server.predictor, logs, report, lambda: server.live)  # type: ignore[arg-type]
-    asked = offered(definitions.request_sources["auction"])
-    rest = RestFront(service, admission, health, lambda: asked, settings, grace_s=1.0)
+    offered = Offered.of(definitions, IN_MEMORY, definitions.events)
+    rest = RestFront(service, admission, health, lambda: offered, settings, grace_s=1.0)
     await rest.start()
     await health.set(SERVICE, 1)
     try:
