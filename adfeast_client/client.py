@@ -104,7 +104,10 @@ class Client:
         )
         metadata = ((USER, user_id),) if user_id.isascii() and user_id.isprintable() else ()
         policy = self._policy
-        return await self._call("Predict", request, user_id, within_s or policy.predict_s, policy.hedge_s, metadata)
+        answer: pb.PredictResponse = await self._call(
+            "Predict", request, user_id, within_s or policy.predict_s, policy.hedge_s, metadata
+        )
+        return answer
 
     async def log_impressions(self, events: Sequence[Mapping[str, Plain]]) -> int:
         """Reports what was shown; returns when Kafka has all of it.

@@ -1,4 +1,4 @@
-"""Which servers are worth asking, judged by what they answered; and how much more may be asked of a fleet in trouble."""
+"""Which servers are worth asking, judged by what they answered; and how much more a fleet in trouble may be asked."""
 
 from __future__ import annotations
 

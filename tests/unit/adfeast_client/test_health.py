@@ -1,4 +1,4 @@
-"""Servers that fail again and again are asked last for a while; a fleet in trouble is not asked several times as much."""
+"""Servers that fail again and again are asked last for a while; a fleet in trouble is not asked much more."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from tests.unit.serving.fronts import SCHEMAS, Both, both
 from tests.unit.serving.predict.in_memory import NOW
 
 small = settings(
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "60")),
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "150")),
     deadline=None,
     derandomize="FUZZ_EXAMPLES" not in os.environ,
     database=None,

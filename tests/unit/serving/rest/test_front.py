@@ -269,7 +269,7 @@ def test_an_address_that_is_taken_is_named(definitions: Definitions) -> None:
     async def work(opened: Both) -> None:
         settings = Settings(rest_address=f"127.0.0.1:{opened.rest.url.rpartition(':')[2]}")
         second = RestFront(None, opened.admission, None, None, settings, grace_s=0)  # type: ignore[arg-type]
-        with pytest.raises(SettingsError, match="cannot listen on rest_address='127.0.0.1:"):
+        with pytest.raises(SettingsError, match=r"cannot listen on rest_address='127\.0\.0\.1:"):
             await second.start()
 
     during(definitions, work)
