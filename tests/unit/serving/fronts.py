@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -169,16 +170,20 @@ class Rest:
         assert found["status"] == "ok"
         return int(found["accepted"])
 
+    async def raw(self, path: str, data: Any = None, method: str = "POST", **headers: str) -> tuple[int, dict[str, Any]]:
+        """(status, JSON) of an answer, whatever it is."""
+        headers = {"Content-Type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        body = data if isinstance(data, bytes) or data is None else json.dumps(data).encode()
+        async with self.session.request(method, self.url + path, data=body, headers=headers) as answer:
+            return answer.status, await answer.json()
+
     async def post(self, path: str, sent: Any, within_s: float | None = None) -> Any:
-        headers = {"Content-Type": "application/json"}
-        headers |= {DEADLINE: str(round(within_s * 1000))} if within_s else {}
-        data = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
-        async with self.session.post(self.url + path, data=data, headers=headers) as answer:
-            found = await answer.json()
-            if answer.status != 200:
-                problem = found["error"]
-                raise Refused(problem["code"], problem["message"], problem.get("retry_ms"))
-            return found
+        headers = {DEADLINE: str(round(within_s * 1000))} if within_s else {}
+        status, found = await self.raw(path, sent, **headers)
+        if status != 200:
+            problem = found["error"]
+            raise Refused(problem["code"], problem["message"], problem.get("retry_ms"))
+        return found
 
 
 @dataclass(frozen=True)
@@ -228,3 +233,13 @@ async def both(definitions: Definitions, settings: Settings | None = None, **lim
     finally:
         await rest.stop()
         kafka.close(0.1)
+
+
+def during(definitions: Definitions, work: Callable[[Both], Awaitable[Any]], **more: Any) -> Any:
+    """What `work` gives, done while such a server runs."""
+
+    async def run() -> Any:
+        async with both(definitions, **more) as opened:
+            return await work(opened)
+
+    return asyncio.run(asyncio.wait_for(run(), 20))

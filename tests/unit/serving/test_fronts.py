@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -13,19 +13,11 @@ from adfeast.contract.events import CLICKS, EVENT_ID, IMPRESSIONS, EventCodec
 from adfeast.feast_ext.online_layout import redis_key
 from adfeast.settings import Settings
 from serving.admission import PAUSE_MS
-from tests.unit.serving.fronts import SCHEMAS, Both, Front, Refused, both
+from tests.unit.serving.fronts import SCHEMAS, Both, Front, Refused, during
 from tests.unit.serving.predict.in_memory import NOW, row
 
 FRONTS = ("grpc", "rest")
 ASKED = {"user_id": "u", "ad_ids": ["a", "b", "c"], "context": {"slot": "top", "hour": 7, "bid": 1.5}}
-
-
-def during(definitions: Definitions, work: Callable[[Both], Awaitable[Any]], **more: Any) -> Any:
-    async def run() -> Any:
-        async with both(definitions, **more) as opened:
-            return await work(opened)
-
-    return asyncio.run(asyncio.wait_for(run(), 20))
 
 
 async def refusal(call: Awaitable[Any]) -> Refused:

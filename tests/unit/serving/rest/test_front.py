@@ -1,11 +1,9 @@
-"""What only callers over HTTP see: names, forms, statuses, pages; and what their JSON may not be."""
+"""What only callers over HTTP see: names, forms, statuses, pages."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +17,7 @@ from adfeast.errors import SettingsError
 from adfeast.settings import Settings
 from serving.api import SERVICE
 from serving.rest.front import RestFront
-from tests.unit.serving.fronts import Both, both
+from tests.unit.serving.fronts import Both, during
 
 ASKED = {"user_id": "u", "ad_ids": ["a", "b"], "context": {"slot": "top"}}
 CLICK = {"event_id": "e", "user_name": "u", "price": 1.5}
@@ -32,24 +30,6 @@ def aliased(definitions: Definitions) -> Definitions:
         replace(f, alias="local_hour") if f.name == "hour" else f for f in definitions.request_sources["auction"]
     )
     return replace(definitions, request_sources={"auction": features})
-
-
-def during(definitions: Definitions, work: Callable[[Both], Awaitable[Any]], **more: Any) -> Any:
-    async def run() -> Any:
-        async with both(definitions, **more) as opened:
-            return await work(opened)
-
-    return asyncio.run(asyncio.wait_for(run(), 20))
-
-
-async def raw(
-    opened: Both, path: str, data: Any = None, method: str = "POST", **headers: str
-) -> tuple[int, dict[str, Any]]:
-    """(status, JSON) of an answer."""
-    headers = {"Content-Type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
-    body = data if isinstance(data, bytes) or data is None else json.dumps(data).encode()
-    async with opened.rest.session.request(method, opened.rest.url + path, data=body, headers=headers) as answer:
-        return answer.status, await answer.json()
 
 
 def test_an_answer_has_the_names_of_the_contract_and_all_that_grpc_tells(definitions: Definitions) -> None:
@@ -66,7 +46,7 @@ def test_a_request_feature_is_known_by_its_alias_and_by_its_name_but_not_by_both
     async def work(opened: Both) -> list[Any]:
         found = []
         for context in ({"local_hour": 7}, {"hour": 7}, {"local_hour": 7, "hour": 7}):
-            found.append(await raw(opened, "/v1/predict/ctr", ASKED | {"context": context}))
+            found.append(await opened.rest.raw("/v1/predict/ctr", ASKED | {"context": context}))
         opened.server.publisher.flush()
         snapshots = [opened.server.live.codec.decode(message) for message in opened.server.kept.messages]
         assert [7 in snapshot.tensors.ids[0] for snapshot in snapshots] == [True, True]
@@ -101,9 +81,9 @@ def test_a_problem_names_code_field_value_and_what_to_do(definitions: Definition
     async def work(opened: Both) -> list[Any]:
         bad_price = {"events": [CLICK, CLICK | {"price": "x"}]}
         return [
-            await raw(opened, "/v1/predict/ctr", ASKED | {"context": {"hour": 1.5}}),
-            await raw(opened, "/v1/clicks", bad_price),
-            await raw(opened, "/v1/predict/ctr", ASKED | {"user_id": 7}),
+            await opened.rest.raw("/v1/predict/ctr", ASKED | {"context": {"hour": 1.5}}),
+            await opened.rest.raw("/v1/clicks", bad_price),
+            await opened.rest.raw("/v1/predict/ctr", ASKED | {"user_id": 7}),
         ]
 
     context, event, user = during(definitions, work)
@@ -124,60 +104,14 @@ def test_a_problem_names_code_field_value_and_what_to_do(definitions: Definition
     assert (error["field"], error["value"], error["todo"]) == ("user_id", "7", "send text, or leave it out")
 
 
-WRONG: list[tuple[str, bytes, str]] = [
-    ("/v1/predict/ctr", b"", "Expecting value"),
-    ("/v1/predict/ctr", b"[]", "[] is no object"),
-    ("/v1/predict/ctr", b'{"user_id":"u"', "delimiter"),
-    ("/v1/predict/ctr", b'{"user_id":"u"} x', "something follows"),
-    ("/v1/predict/ctr", b'{"user_id":"u","user_id":"v"}', "'user_id' stands there twice"),
-    ("/v1/predict/ctr", b'{"context":{"bid":NaN}}', "NaN is no JSON number"),
-    ("/v1/predict/ctr", b'{"user_id":"\xff"}', "not UTF-8 at byte 12"),
-    ("/v1/predict/ctr", b"[" * 100_000, "nested too deeply"),
-    ("/v1/predict/ctr", b"1" * 10_000, "digits"),
-    ("/v1/predict/ctr", b'{"colour":1}', "'colour' is none of its names: user_id, ad_ids"),
-    ("/v1/predict/ctr", b'{"ad_ids":"ab"}', "ad_ids is 'ab'; send a list of text"),
-    ("/v1/predict/ctr", b'{"ad_ids":[1]}', "ad_ids is [1]"),
-    ("/v1/predict/ctr", b'{"user_id":null}', "user_id is None"),
-    ("/v1/predict/ctr", rb'{"user_id":"\ud800"}', "user_id is '\\ud800'"),
-    ("/v1/predict/ctr", b'{"event_time":"yesterday"}', "send Timestamp"),
-    ("/v1/predict/ctr", b'{"context":[]}', "context is []; send an object"),
-    ("/v1/predict/ctr", b'{"context":{"hour":99999999999999999999}}', "'hour' is 99999999999999999999; send a text"),
-    ("/v1/predict/ctr", b'{"context":{"hour":[1]}}', "'hour' is [1]; send a text, a number or a boolean"),
-    ("/v1/predict/ctr", b'{"context":{"hour":{"colour":1}}}', "'hour' is {'colour': 1}"),
-    ("/v1/clicks", b"", "'{' is missing at character 0"),
-    ("/v1/clicks", b"[]", "'{' is missing"),
-    ("/v1/clicks", b'{"events":[{},]}', "Expecting value"),
-    ("/v1/clicks", b'{"events":[{}', "']' is missing"),
-    ("/v1/clicks", b'{"events":[{}]', "'}' is missing"),
-    ("/v1/clicks", b'{"events":[{}]}]', "something follows"),
-    ("/v1/clicks", b'{"events":[],"events":[]}', "stands there twice"),
-    ("/v1/clicks", b'{"events":[{}],"price":1}', "'price' stands beside 'events'"),
-    ("/v1/clicks", b'{"events":[1]}', "events[0] is 1; send an object"),
-    ("/v1/clicks", b"{7:1}", "7 is no name"),
-    ("/v1/clicks", b"{}", "event_id (string) is missing"),
-]
-
-
-def test_json_that_is_none_is_refused_by_name_and_the_connection_goes_on(definitions: Definitions) -> None:
-    async def work(opened: Both) -> list[Any]:
-        found = [await raw(opened, path, body) for path, body, _ in WRONG]
-        assert (await raw(opened, "/v1/predict/ctr", ASKED))[0] == 200
-        return found
-
-    for (status, answer), (_, body, part) in zip(during(definitions, work), WRONG, strict=True):
-        assert status == 400, body[:50]
-        assert answer["error"]["code"] == "INVALID_ARGUMENT"
-        assert part in answer["error"]["message"]
-
-
 def test_what_http_refuses_has_the_same_shape(definitions: Definitions) -> None:
     async def work(opened: Both) -> list[Any]:
         return [
-            await raw(opened, "/v1/nothing", {}),
-            await raw(opened, "/v1/clicks", method="GET"),
-            await raw(opened, "/v1/clicks", b"x" * 70_000),
-            await raw(opened, "/v1/clicks", {}, Content_Type="text/plain"),
-            *[await raw(opened, "/v1/clicks", CLICK, X_Deadline_Ms=d) for d in ("0", "-1", "1.5", "x", "9" * 30)],
+            await opened.rest.raw("/v1/nothing", {}),
+            await opened.rest.raw("/v1/clicks", method="GET"),
+            await opened.rest.raw("/v1/clicks", b"x" * 70_000),
+            await opened.rest.raw("/v1/clicks", {}, Content_Type="text/plain"),
+            *[await opened.rest.raw("/v1/clicks", CLICK, X_Deadline_Ms=d) for d in ("0", "-1", "1.5", "x", "9" * 30)],
         ]
 
     found = during(definitions, work, settings=Settings(rest_address="127.0.0.1:0", max_request_kb=64))
@@ -217,9 +151,9 @@ def test_a_caller_that_goes_away_leaves_its_place(definitions: Definitions) -> N
 
 def test_health_follows_readiness_and_status_is_that_of_grpc(definitions: Definitions) -> None:
     async def work(opened: Both) -> list[Any]:
-        found = [await raw(opened, "/v1/health", method="GET"), await raw(opened, "/v1/status", method="GET")]
+        found = [await opened.rest.raw("/v1/health", method="GET"), await opened.rest.raw("/v1/status", method="GET")]
         await opened.health.set(SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
-        return [*found, await raw(opened, "/v1/health", method="GET")]
+        return [*found, await opened.rest.raw("/v1/health", method="GET")]
 
     ready, status, leaving = during(definitions, work)
     assert ready == (200, {"status": "SERVING"})
@@ -233,10 +167,10 @@ def test_a_fault_of_ours_is_told_apart_and_no_id_is_logged(
     async def work(opened: Both) -> Any:
         for _ in range(2):
             await opened.rest.post("/v1/predict/ctr", ASKED | {"user_id": "secret-user"})
-        await raw(opened, "/v1/secret-user", {})
-        await raw(opened, "/v1/predict/ctr", ASKED | {"user_id": "secret-user", "ad_ids": []})
+        await opened.rest.raw("/v1/secret-user", {})
+        await opened.rest.raw("/v1/predict/ctr", ASKED | {"user_id": "secret-user", "ad_ids": []})
         opened.server.live = None  # type: ignore[assignment]
-        return await raw(opened, "/v1/predict/ctr", ASKED | {"user_id": "secret-user"})
+        return await opened.rest.raw("/v1/predict/ctr", ASKED | {"user_id": "secret-user"})
 
     with caplog.at_level(logging.DEBUG, logger="aiohttp"), caplog.at_level(logging.INFO):
         status, answer = during(definitions, work)
@@ -248,7 +182,7 @@ def test_a_fault_of_ours_is_told_apart_and_no_id_is_logged(
 
 def test_the_document_is_openapi_and_says_what_this_server_takes(aliased: Definitions) -> None:
     async def work(opened: Both) -> tuple[Any, str]:
-        _, document = await raw(opened, "/v1/openapi.json", method="GET")
+        _, document = await opened.rest.raw("/v1/openapi.json", method="GET")
         async with opened.rest.session.get(opened.rest.url + "/v1/docs") as answer:
             assert answer.content_type == "text/html"
             return document, await answer.text()
