@@ -171,7 +171,7 @@ class Client:
     def _answered(self, address: str, beaten: Mapping[asyncio.Future[Any], str]) -> None:
         self._tokens.answered()
         self._health.answered(address)
-        for slower in beaten.values():  # one that only hangs is never told by an error
+        for slower in set(beaten.values()) - {address}:  # one that only hangs is never told by an error
             self._health.failed(slower)
 
     def _stub(self, address: str) -> Any:

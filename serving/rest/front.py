@@ -180,5 +180,5 @@ async def _answering_errors(request: web.Request, handler: Any) -> web.StreamRes
         return problems.of_http(error)
     except Exception:
         log.exception("%s failed", request.path)
-        return problems.of_error(ServingError("the call failed; the server's log tells why"))
+        return problems.of_error(ServingError("the call failed", "the server's log tells why"))
     return response

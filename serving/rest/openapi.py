@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -54,7 +53,7 @@ class Offered:
         source = definitions.service(service).request_source
         return cls(definitions.request_sources.get(source, ()), schemas)
 
-    @cached_property
+    @property
     def aliases(self) -> Mapping[str, str]:
         """Other name of a request feature to its own."""
         return {f.alias: f.name for f in self.features if f.alias}

@@ -170,7 +170,9 @@ class Rest:
         assert found["status"] == "ok"
         return int(found["accepted"])
 
-    async def raw(self, path: str, data: Any = None, method: str = "POST", **headers: str) -> tuple[int, dict[str, Any]]:
+    async def raw(
+        self, path: str, data: Any = None, method: str = "POST", **headers: str
+    ) -> tuple[int, dict[str, Any]]:
         """(status, JSON) of an answer, whatever it is."""
         headers = {"Content-Type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
         body = data if isinstance(data, bytes) or data is None else json.dumps(data).encode()
