@@ -55,7 +55,7 @@ class NoModel(ServingError):
     """No usable model is deployed; a retry is useless until somebody deploys one."""
 
     code = grpc.StatusCode.FAILED_PRECONDITION
-    advice = "deploy a model"
+    advice = "deploy a model, or wait until the server sees it"
 
 
 class NoEventSource(ServingError):
