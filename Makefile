@@ -49,7 +49,7 @@ PYTHON = $(shell python3.11 infra/local/setup/shared_python.py 2>/dev/null || ec
 sync = UV_PROJECT_ENVIRONMENT=$(ENV)/$(1) $(UV) sync --frozen --python $(PYTHON) $(addprefix --extra ,$(2))
 
 
-.PHONY: help setup prerequisites demo drill-change drill-streams test test-streams test-platform unit infra-test bench bench-streams up down proto lint types imports clean distclean
+.PHONY: help setup prerequisites demo drill-change drill-streams test test-streams test-platform unit infra-test fuzz bench bench-streams up down proto lint types imports clean distclean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -104,6 +104,9 @@ drill-change: setup ## Change everything under traffic while programs are killed
 
 drill-streams: setup ## Let clocks, deaths, poison and changes happen to the streams under traffic (20 minutes; ARGS=--short for 6)
 	@$(BIN)/python -W ignore -m drills.streams $(ARGS)
+
+fuzz: setup ## Send the prediction server a hundred thousand generated calls of each kind (EXAMPLES=1000000)
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),100000) $(BIN)/pytest --basetemp $(LOCAL)/pytest -p no:nbmake -q tests/unit/serving/test_fuzz.py
 
 bench: setup ## Measure, each number beside its peer or its floor
 	@$(BIN)/python -m benchmarks.predict $(ARGS)

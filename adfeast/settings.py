@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     program shows its Prometheus metrics on `metrics_host`; 0 shows none. `event_max_age_s` is how old an event may be
     when it is sent, so that no sender opens files for ten thousand dates; `null` is no limit, for replays of history.
 
+    The same calls are answered over gRPC at `grpc_address` and over HTTP at `rest_address` (`null`: not at all);
+    `grpc_shared_port` holds for both.
+
     Of load: a call brings at most `max_request_kb`; beyond `max_predicts_under_way`, or `max_logs_under_way` of
     impressions or of clicks, calls are refused at once, to be sent again. A connection is ended in peace after
     `max_connection_age_s` (0: never), so that clients spread over servers that were added. A server that is to end
@@ -126,6 +129,7 @@ class Settings(BaseSettings):
 
     feature_service: str = "ctr_v1"
     grpc_address: str = "127.0.0.1:50051"
+    rest_address: str | None = "127.0.0.1:8080"
     grpc_shared_port: bool = False
     server_name: str = ""
     max_candidates: int = Field(default=2_000, ge=1, le=10_000)
@@ -170,6 +174,15 @@ class Settings(BaseSettings):
         if bool(self.mlflow_username) != bool(self.mlflow_password):
             raise ValueError("mlflow_username and mlflow_password go together; set both or none")
         return self
+
+    @field_validator("rest_address")
+    @classmethod
+    def _host_and_port(cls, address: str | None) -> str | None:
+        if address is not None:
+            host, _, port = address.rpartition(":")
+            if not host or not (port.isascii() and port.isdecimal() and int(port) <= 65_535):
+                raise ValueError("must be host:port, such as 0.0.0.0:8080; null is for no REST")
+        return address
 
     @field_validator("stream_checkpoints")
     @classmethod

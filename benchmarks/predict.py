@@ -152,6 +152,7 @@ def run(home: Path, rounds: int, seconds: float, show: Console) -> list[Result]:
         naive_pid = stack.enter_context(running(command, naive, environment, home / "naive.log"))
         command = [str(Path(python).with_name("adfeast")), "serve"]
         no_cache = environment | {"ADFEAST_AD_CACHE_TTL_S": "0", "ADFEAST_GRPC_ADDRESS": cold}
+        no_cache |= {"ADFEAST_REST_ADDRESS": "null"}
         cold_pid = stack.enter_context(running(command, cold, no_cache, home / "cold.log"))
 
         asked = Requests(

@@ -16,7 +16,7 @@ PAUSE_MS = (50, 200)  # which of them is chance, or all that were refused would 
 
 
 class Admission(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """Lets so many calls of a kind be under way at a time; stands behind the error interceptor.
+    """Lets so many calls of a kind be under way at a time, however they came; in gRPC behind the error interceptor.
 
     Args:
         most: name of a call to how many; others are not limited.
@@ -43,12 +43,14 @@ class Admission(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         if handler is None or handler.unary_unary is None or name not in self._most:
             return handler
         return grpc.unary_unary_rpc_method_handler(
-            self._limited(handler.unary_unary, name),
+            self.limited(handler.unary_unary, name),
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
 
-    def _limited(self, method: Method, name: str) -> Method:
+    def limited(self, method: Method, name: str) -> Method:
+        """A call that raises `Overloaded` instead of being one too many."""
+
         async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
             if self._inside[name] >= self._most[name]:
                 self.shed[name] += 1

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Awaitable, Callable
 
 import grpc
 import uvloop
@@ -51,6 +52,8 @@ from serving.predict.publisher import SnapshotPublisher
 from serving.predict.recent import RecentScores
 from serving.proto import adfeast_pb2_grpc as pb_grpc
 from serving.queue_time import QueueTime
+from serving.rest.front import RestFront
+from serving.rest.openapi import Offered
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +118,10 @@ class PredictionServer:
             Prediction(predictor, self._events, self.report, lambda: self._follower.live), self._metrics
         )
         self._background: list[asyncio.Task[None]] = []
+
+    def offered(self) -> Offered:
+        """What callers may send now."""
+        return Offered.of(self._follower.definitions, self._settings.feature_service, self._events.schemas)
 
     def report(self) -> fleet.Report:
         """What this process says of itself."""
@@ -200,7 +207,7 @@ async def serve(settings: Settings, clock: Clock) -> None:
     """Serves until SIGTERM or SIGINT; then says so, goes on for `shutdown_notice_s`, and answers what is under way.
 
     Raises:
-        SettingsError: the address cannot be listened on.
+        SettingsError: an address cannot be listened on.
         DefinitionError: nothing usable is applied.
     """
     stopping = asyncio.Event()
@@ -217,9 +224,17 @@ async def serve(settings: Settings, clock: Clock) -> None:
     except RuntimeError as error:
         raise SettingsError(f"cannot listen on grpc_address={settings.grpc_address!r}: {error}") from error
     await server.start()
-    log.info("%s listens on %s", predictions.name, settings.grpc_address)
+    stops: list[Callable[[], Awaitable[object]]] = [lambda: server.stop(STOP_GRACE_S)]
+    if settings.rest_address:
+        rest = RestFront(
+            *(predictions.servicer, predictions.admission, predictions.health.servicer, predictions.offered, settings),
+            grace_s=STOP_GRACE_S,
+        )
+        await rest.start()
+        stops.append(rest.stop)
+    log.info("%s listens on %s, REST %s", predictions.name, settings.grpc_address, settings.rest_address or "off")
     await stopping.wait()
-    await leave(server, predictions.health.servicer, settings.shutdown_notice_s, STOP_GRACE_S)
+    await leave(stops, predictions.health.servicer, settings.shutdown_notice_s)
     await predictions.stop()
 
 

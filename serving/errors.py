@@ -1,4 +1,4 @@
-"""What can go wrong in a call, each with its gRPC code, and the one interceptor that answers with it."""
+"""What can go wrong in a call, each with its code, and the one interceptor that answers with it over gRPC."""
 
 from __future__ import annotations
 
@@ -14,51 +14,76 @@ log = logging.getLogger(__name__)
 
 
 class ServingError(AdfeastError):
-    """Base of the errors a caller sees; `code` is the gRPC status."""
+    """Base of the errors a caller sees; `code` is the gRPC status; REST's follows from it.
+
+    Args:
+        problem: what is wrong.
+        todo: what the caller can do; a kind of error that needs no more than `advice` says it in no message.
+        field, value: where it is wrong, and what stands there as a message may show it.
+    """
 
     code = grpc.StatusCode.INTERNAL
+    advice = ""
+
+    def __init__(self, problem: str, todo: str = "", *, field: str = "", value: str = "") -> None:
+        super().__init__(f"{problem}; {todo}" if todo else problem)
+        self.todo, self.field, self.value = todo or self.advice, field, value
 
 
 class InvalidRequest(ServingError):
     """The caller must change the request; the message names the field and the value."""
 
     code = grpc.StatusCode.INVALID_ARGUMENT
+    advice = "correct the request"
 
 
 class StoreUnavailable(ServingError):
     """An online store did not answer; the same call may work a moment later."""
 
     code = grpc.StatusCode.UNAVAILABLE
+    advice = "send the call again"
 
 
 class ModelUnavailable(ServingError):
     """Triton did not score; the same call may work a moment later."""
 
     code = grpc.StatusCode.UNAVAILABLE
+    advice = "send the call again"
 
 
 class NoModel(ServingError):
     """No usable model is deployed; a retry is useless until somebody deploys one."""
 
     code = grpc.StatusCode.FAILED_PRECONDITION
+    advice = "deploy a model, or wait until the server sees it"
 
 
 class NoEventSource(ServingError):
     """No such topic is defined; a retry is useless until somebody applies one."""
 
     code = grpc.StatusCode.FAILED_PRECONDITION
+    advice = "declare the topic in feature_repo/ and apply it"
 
 
 class NotAcknowledged(ServingError):
     """Kafka did not confirm what the call brought; send the call again, everything counts once by its id."""
 
     code = grpc.StatusCode.UNAVAILABLE
+    advice = "send the call again"
+
+
+class TooLate(ServingError):
+    """The deadline that came with the call has passed; gRPC ends such calls by itself."""
+
+    code = grpc.StatusCode.DEADLINE_EXCEEDED
+    advice = "give the call more time"
 
 
 class Overloaded(ServingError):
     """Too much is under way; `retry_ms` is when to call again, as gRPC clients with a retry policy do by themselves."""
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    advice = "send the call again after the pause"
 
     def __init__(self, message: str, retry_ms: int) -> None:
         super().__init__(message)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 
-import grpc
 from grpc_health.v1.health import aio
 
 from adfeast.settings import Settings
@@ -29,13 +29,13 @@ def options(settings: Settings) -> list[tuple[str, int]]:
     return found
 
 
-async def leave(server: grpc.aio.Server, health: aio.HealthServicer, notice_s: float, grace_s: float) -> None:
+async def leave(stops: Sequence[Callable[[], Awaitable[object]]], health: aio.HealthServicer, notice_s: float) -> None:
     """Says NOT_SERVING, goes on answering until balancers have seen it, then finishes what is under way.
 
     Args:
+        stops: of each that listens for calls: takes no new ones, and gives those under way some time.
         notice_s: how long balancers take to look.
-        grace_s: how long calls may take that began before the end of that.
     """
     await health.enter_graceful_shutdown()
     await asyncio.sleep(notice_s)
-    await server.stop(grace_s)
+    await asyncio.gather(*(stop() for stop in stops))

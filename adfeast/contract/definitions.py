@@ -20,6 +20,7 @@ class Feature:
         made: how it is made, as `adfeast.contract.signature.Identity` says; the other attributes are those of `Input`.
         low, high: bounds of a sound number, None where there is none.
         null_share: share of a batch view's rows in which it may be null.
+        alias: of a request feature: another name by which REST callers may give it; empty for none.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Feature:
     low: float | None = None
     high: float | None = None
     null_share: float = 1.0
+    alias: str = ""
 
 
 @dataclass(frozen=True)

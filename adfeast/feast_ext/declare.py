@@ -71,6 +71,7 @@ def feature(
     low: float | None = None,
     high: float | None = None,
     null_share: float = 1.0,
+    alias: str = "",
     description: str = "",
 ) -> Field:
     """One feature with the tags the platform reads.
@@ -82,6 +83,7 @@ def feature(
         transform: applied inside the model to a dense value.
         low, high: bounds of a sound dense value; a batch row outside is put aside.
         null_share: share of a batch view's rows in which the value may be null.
+        alias: of a request feature: another name by which REST callers may give it.
 
     Raises:
         DefinitionError: a tag is missing, unknown or does not fit the type.
@@ -128,6 +130,8 @@ def feature(
     tags |= {tag: repr(float(value)) for tag, value in (("low", low), ("high", high)) if value is not None}
     if null_share < 1:
         tags["null_share"] = repr(float(null_share))
+    if alias:
+        tags["alias"] = alias
     return Field(name=name, dtype=dtype, description=description, tags=tags)
 
 
@@ -312,6 +316,9 @@ def _window(topic: str, a: Aggregation) -> str:
 def request_source(name: str, features: Sequence[Field], description: str) -> RequestSource:
     """What the caller of Predict knows and no store does."""
     _check_names(name, features)
+    names = [f.name for f in features] + [f.tags["alias"] for f in features if "alias" in f.tags]
+    for repeated in {n for n in names if names.count(n) > 1}:
+        raise DefinitionError(f"{name!r} knows {repeated!r} twice: an alias must be no other feature's name or alias")
     return RequestSource(name=name, schema=list(features), description=description)
 
 
@@ -323,6 +330,9 @@ def _check_view(name: str, features: Sequence[Field], tier: str) -> None:
     if tier not in TIERS:
         raise DefinitionError(f"view {name!r}: tier {tier!r} is not one of {', '.join(TIERS)}")
     _check_names(name, features)
+    for f in features:
+        if "alias" in f.tags:
+            raise DefinitionError(f"feature {f.name!r} of view {name!r}: alias= is for request features")
 
 
 def _check_names(name: str, features: Sequence[Field]) -> None:

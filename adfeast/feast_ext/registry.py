@@ -219,6 +219,7 @@ def _feature(spec: Any, owner: str) -> Feature:
         low=_number(float, tags, "low", what) if "low" in tags else None,
         high=_number(float, tags, "high", what) if "high" in tags else None,
         null_share=_number(float, tags, "null_share", what, 1.0),
+        alias=tags.get("alias", ""),
     )
 
 

@@ -51,6 +51,11 @@ class EventLogs:
             "acknowledged here that the pipeline discards",
         )
 
+    @property
+    def schemas(self) -> dict[str, dict[str, Any]]:
+        """Topic to the schema that its events are written with."""
+        return {topic: log.schema for topic, log in self._logs.items()}
+
     def of(self, topic: str) -> EventLog:
         """Raises: NoEventSource: nothing of this name is defined."""
         if topic not in self._logs:

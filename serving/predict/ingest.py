@@ -11,7 +11,7 @@ from typing import Any
 from adfeast.clock import Clock
 from adfeast.contract.event_rules import Rules
 from adfeast.contract.events import EVENT_TIME, EventCodec
-from adfeast.errors import DefinitionError, InvalidEvent, shown
+from adfeast.errors import SHOWN_CHARACTERS, DefinitionError, InvalidEvent, shown
 from serving.clients.kafka import KafkaProducer
 from serving.errors import InvalidRequest, NotAcknowledged
 from serving.predict.refusals import NO_VALUE, SIZE, Refusals
@@ -70,10 +70,12 @@ class EventLog:
             NotAcknowledged: Kafka did not confirm all of them.
         """
         if not request.events:
-            raise InvalidRequest("events is empty; send at least one")
+            raise InvalidRequest("events is empty", "send at least one", field="events")
         if len(request.events) > self._max:
             raise InvalidRequest(
-                f"events has {len(request.events)} events; send at most {self._max} (max_events) a call"
+                f"events has {len(request.events)} events",
+                f"send at most {self._max} (max_events) a call",
+                field="events",
             )
         now_ms, messages = self._clock.now_ms(), []
         for i, event in enumerate(request.events):
@@ -96,19 +98,28 @@ class EventLog:
             kind = value.WhichOneof("kind")
             if kind is None:
                 self.refusals.count(caller, NO_VALUE)
-                raise InvalidRequest(f"events[{index}]: {shown(name)} has no value; send text, integer, number or flag")
+                raise InvalidRequest(
+                    f"events[{index}]: {shown(name)} has no value",
+                    "send text, integer, number or flag",
+                    field=f"events[{index}].{name[:SHOWN_CHARACTERS]}",
+                )
             fields[name] = getattr(value, kind)
         try:
             data = self._codec.encode(fields, now_ms)
         except InvalidEvent as error:
             self.refusals.count(caller, error.rule)
-            raise InvalidRequest(f"events[{index}]: {error}") from error
+            got = shown(fields[error.field]) if error.field in fields else ""
+            raise InvalidRequest(
+                f"events[{index}]: {error}", field=f"events[{index}].{error.field}", value=got
+            ) from error
         if len(data) > MAX_EVENT_BYTES:
             texts = {name: value for name, value in fields.items() if isinstance(value, str)}
             longest = max(texts, key=lambda name: len(texts[name]))
             self.refusals.count(caller, SIZE)
             raise InvalidRequest(
-                f"events[{index}]: {longest} is {shown(texts[longest])} in an event of {len(data)} bytes; send at most "
-                f"{MAX_EVENT_BYTES} bytes an event"
+                f"events[{index}]: {longest} is {shown(texts[longest])} in an event of {len(data)} bytes",
+                f"send at most {MAX_EVENT_BYTES} bytes an event",
+                field=f"events[{index}].{longest}",
+                value=shown(texts[longest]),
             )
         return str(fields.get(self._key, "")).encode(), data

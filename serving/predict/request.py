@@ -67,28 +67,45 @@ class RequestChecker:
             at_ms = _milliseconds(message.event_time)
             if not 0 < at_ms < self._rules.max_time_ms:
                 raise InvalidRequest(
-                    f"event_time is {at_ms} ms since 1970; send the time of the auction, or leave it out"
+                    f"event_time is {at_ms} ms since 1970",
+                    "send the time of the auction, or leave it out",
+                    field="event_time",
+                    value=str(at_ms),
                 )
             if broken := self._rules.out_of_time(at_ms, self._clock.now_ms(), HERE):
-                raise InvalidRequest(f"event_time {broken[1]} (or leave event_time out)")
+                problem = f"event_time {broken[1]}"
+                raise InvalidRequest(problem, "or leave event_time out", field="event_time", value=str(at_ms))
         request_id = message.request_id or self._new_id()
         return Auction(request_id, message.user_id, ad_ids, self._context(message.context), at_ms)
 
     def _check_ids(self, user_id: str, ad_ids: list[str]) -> None:
         _check_id("user_id", user_id)
         if not ad_ids:
-            raise InvalidRequest("ad_ids is empty; send the candidates of the auction")
+            raise InvalidRequest("ad_ids is empty", "send the candidates of the auction", field="ad_ids")
         if len(ad_ids) > self._max:
-            raise InvalidRequest(f"ad_ids has {len(ad_ids)} candidates; send at most {self._max} (max_candidates)")
+            raise InvalidRequest(
+                f"ad_ids has {len(ad_ids)} candidates", f"send at most {self._max} (max_candidates)", field="ad_ids"
+            )
         distinct = set(ad_ids)
         if "" in distinct:
-            raise InvalidRequest(f"ad_ids[{ad_ids.index('')}] is empty; every candidate needs its ad id")
+            empty = f"ad_ids[{ad_ids.index('')}]"
+            raise InvalidRequest(f"{empty} is empty", "every candidate needs its ad id", field=empty)
         if len(distinct) != len(ad_ids):
             repeated = [ad for ad, count in Counter(ad_ids).items() if count > 1]
-            raise InvalidRequest(f"ad_ids names {_some(repeated)} more than once; send each candidate once")
+            raise InvalidRequest(
+                f"ad_ids names {_some(repeated)} more than once",
+                "send each candidate once",
+                field="ad_ids",
+                value=_some(repeated),
+            )
         if max(map(len, ad_ids)) > MAX_ID_BYTES:
             long = [ad for ad in ad_ids if len(ad) > MAX_ID_BYTES]
-            raise InvalidRequest(f"ad_ids holds {_some(long)} of more than {MAX_ID_BYTES} characters")
+            raise InvalidRequest(
+                f"ad_ids holds {_some(long)} of more than {MAX_ID_BYTES} characters",
+                "send shorter ids",
+                field="ad_ids",
+                value=_some(long),
+            )
 
     def _context(self, context: Any) -> Rows:
         row = Rows(self._plan.request, 1)
@@ -96,7 +113,10 @@ class RequestChecker:
             if name not in self._slots:
                 known = ", ".join(sorted(self._slots)) or "none"
                 raise InvalidRequest(
-                    f"context has {shown(name)}, which the feature service does not know; it knows {known}"
+                    f"context has {shown(name)}, which the feature service does not know",
+                    f"it knows {known}",
+                    field="context",
+                    value=shown(name),
                 )
             position, slot = self._slots[name]
             row.arrays[slot.feature.role][0, slot.offset] = _stored(name, slot, value)
@@ -108,8 +128,10 @@ def _milliseconds(moment: Any) -> int:
     """Milliseconds since 1970 of a Timestamp, whatever its fields hold."""
     if not 0 <= moment.nanos < 1_000_000_000:
         raise InvalidRequest(
-            f"event_time has seconds {moment.seconds} and nanos {moment.nanos}; nanos are 0 to 999999999: send the "
-            "time of the auction, or leave it out"
+            f"event_time has seconds {moment.seconds} and nanos {moment.nanos}",
+            "nanos are 0 to 999999999: send the time of the auction, or leave it out",
+            field="event_time",
+            value=f"{moment.seconds}, {moment.nanos}",
         )
     return int(moment.seconds) * 1000 + int(moment.nanos) // 1_000_000
 
@@ -117,9 +139,11 @@ def _milliseconds(moment: Any) -> int:
 def _check_id(name: str, value: str) -> None:
     size = len(value.encode())
     if not 0 < size <= MAX_ID_BYTES:
-        raise InvalidRequest(f"{name} has {size} bytes; send 1 to {MAX_ID_BYTES}")
+        raise InvalidRequest(f"{name} has {size} bytes", f"send 1 to {MAX_ID_BYTES}", field=name, value=shown(value))
     if "\0" in value:
-        raise InvalidRequest(f"{name} is {shown(value)}; send an id without a zero byte")
+        raise InvalidRequest(
+            f"{name} is {shown(value)}", "send an id without a zero byte", field=name, value=shown(value)
+        )
 
 
 def _stored(name: str, slot: Slot, value: pb.Value) -> int | float:
@@ -127,17 +151,32 @@ def _stored(name: str, slot: Slot, value: pb.Value) -> int | float:
     wanted = KINDS[slot.feature.dtype]
     if kind not in wanted:
         got = "nothing" if kind is None else f"{kind} {shown(getattr(value, kind))}"
-        raise InvalidRequest(f"context {name!r} is {slot.feature.dtype}: send {' or '.join(wanted)}, got {got}")
+        send = f"send {' or '.join(wanted)}"
+        raise InvalidRequest(
+            f"context {name!r} is {slot.feature.dtype}: {send}, got {got}", field=_where(name), value=got
+        )
     sent: Any = getattr(value, kind)
     if kind == "text":
         if (size := len(sent.encode())) > MAX_TEXT_BYTES:
             raise InvalidRequest(
-                f"context {name!r} is {shown(sent)} of {size} bytes; send at most {MAX_TEXT_BYTES}, or leave it out"
+                f"context {name!r} is {shown(sent)} of {size} bytes",
+                f"send at most {MAX_TEXT_BYTES}, or leave it out",
+                field=_where(name),
+                value=shown(sent),
             )
         return hash_id(sent)
     if slot.feature.role == "dense" and not abs(sent) <= FLOAT32_MAX:
-        raise InvalidRequest(f"context {name!r} is {sent!r}; send a finite number of float32's range, or leave it out")
+        raise InvalidRequest(
+            f"context {name!r} is {sent!r}",
+            "send a finite number of float32's range, or leave it out",
+            field=_where(name),
+            value=repr(sent),
+        )
     return sent  # type: ignore[no-any-return]
+
+
+def _where(name: str) -> str:
+    return f"context.{name}"
 
 
 def _some(values: list[str]) -> str:

@@ -36,6 +36,7 @@ def prediction_server(home: Home, ports: Ports, project: str, number: int = 1) -
     """
     name = "prediction_server" if number == 1 else f"prediction_server_{number}"
     address = f"127.0.0.1:{ports.get('prediction_server')}"
+    rest = f"127.0.0.1:{ports.get('prediction_server', 'rest')}"
     settings = Settings(project=project, ledger_url=f"sqlite:///{home.state}/ledger.db")
 
     def check() -> None:
@@ -59,7 +60,8 @@ def prediction_server(home: Home, ports: Ports, project: str, number: int = 1) -
         "ADFEAST_GRPC_SHARED_PORT": "true",
         "ADFEAST_METRICS_PORT": str(ports.get(name, "metrics")),
     }
-    return _app(home, name, ["serve"], check, own, address=address, settings={"grpc_address": address})
+    listens = {"grpc_address": address, "rest_address": rest}
+    return _app(home, name, ["serve"], check, own, address=address, ui=f"http://{rest}/v1/docs", settings=listens)
 
 
 def redis_writer(home: Home, ports: Ports, project: str) -> Part:

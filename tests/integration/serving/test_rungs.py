@@ -50,7 +50,7 @@ def address(platform: Platform, model: str) -> Iterator[str]:
     """A server with budgets like those of live traffic beside that of the other tests, which has a replay's."""
     where = f"127.0.0.1:{next(p for p in range(34_000, 35_000) if is_free(p))}"
     budgets = {f"ADFEAST_{part}_BUDGET_MS": BUDGET_MS for part in ("REDIS", "DYNAMODB", "TRITON")}
-    own = {"ADFEAST_GRPC_ADDRESS": where, "ADFEAST_SERVER_NAME": "ladder", **budgets}
+    own = {"ADFEAST_GRPC_ADDRESS": where, "ADFEAST_REST_ADDRESS": "null", "ADFEAST_SERVER_NAME": "ladder", **budgets}
     settings = {"ADFEAST_SETTINGS": str(platform.home.settings_file)}
     log = (platform.home.root / "ladder.log").open("w")
     process = subprocess.Popen(

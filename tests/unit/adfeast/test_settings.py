@@ -163,3 +163,14 @@ def test_without_a_login_nothing_is_said(file):
     assert RedisAccess.of(settings).redis_py().keys() == {"host", "port"}
     assert RedisAccess.of(settings).login() == b""
     assert mlflow_authorization(settings) == triton_authorization(settings) == ""
+
+
+@pytest.mark.parametrize("address", ["8080", "localhost", ":80", "localhost:http", "localhost:99999", ""])
+def test_an_address_without_host_and_port_is_refused(file, address):
+    with pytest.raises(SettingsError, match=r"rest_address: .*must be host:port"):
+        load_settings(rest_address=address)
+
+
+def test_rest_can_be_left_out(file, monkeypatch):
+    monkeypatch.setenv("ADFEAST_REST_ADDRESS", "null")
+    assert load_settings().rest_address is None

@@ -66,7 +66,7 @@ def test_a_server_says_that_it_leaves_goes_on_answering_and_ends_with_nothing_lo
             assert (await watch.Check(asked)).status == STATUS.SERVING
             slow = asyncio.ensure_future(stub.Predict(pb.PredictRequest(user_id="slow")))
             await stub.Predict(pb.PredictRequest())
-            leaving = asyncio.ensure_future(leave(servers[0], health, 0.5, 5.0))
+            leaving = asyncio.ensure_future(leave([lambda: servers[0].stop(5.0)], health, 0.5))
             await asyncio.sleep(0.1)
             assert (await watch.Check(asked)).status == STATUS.NOT_SERVING
             assert (await stub.Predict(pb.PredictRequest(user_id="new"))).model_version == "new"

@@ -137,3 +137,16 @@ def test_views_are_declared_for_the_deployment_that_applies_them(tmp_path):
         view = stream([COUNT])
     assert view.batch_source.path == f"{tmp_path}/stream_features/seen_lately_history"
     assert view.stream_source.kafka_options.kafka_bootstrap_servers == "kafka:1"
+
+
+def test_an_alias_is_a_name_of_its_own_and_for_request_features_only():
+    slot, page = (
+        feature("slot", String, "sparse", hash_size=8, alias="place"),
+        feature("page", Int64, "sparse", hash_size=8),
+    )
+    assert request_source("auction", [slot, page], "asked").schema[0].tags["alias"] == "place"
+    taken = feature("page", Int64, "sparse", hash_size=8, alias="slot")
+    with pytest.raises(DefinitionError, match="'auction' knows 'slot' twice"):
+        request_source("auction", [slot, taken], "asked")
+    with pytest.raises(DefinitionError, match="feature 'page' of view 'v': alias= is for request features"):
+        batch_view("v", THING, "SELECT 1", [taken], max_age=days(1), tier="dynamodb", description="a view")
