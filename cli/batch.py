@@ -98,6 +98,13 @@ def skip(view: str, interval: datetime, every: timedelta, reason: str) -> Answer
 @click.option("--name", required=True, help="Name of the training set.")
 @click.option("--as-of", type=Moment(), help="For back-tests: know only what had happened by then.")
 @click.option("--grace", type=Span(), default="5m", show_default=True, help="Archive must reach so far beyond it.")
+@click.option(
+    "--negatives",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Share of the impressions without a click to take; each weighs as many as it stands for.",
+)
 @answers
 def labels(
     start: datetime,
@@ -106,11 +113,13 @@ def labels(
     name: str,
     as_of: datetime | None,
     grace: timedelta,
+    negatives: float,
 ) -> Answer:
     """Join impressions, snapshots and clicks into a training set, once the archive holds all that it depends on."""
     from training.data import label_join
 
-    made = label_join.run(load_settings(), start, end, label_window, name, SystemClock(), as_of, grace)
+    clock = SystemClock()
+    made = label_join.run(load_settings(), start, end, label_window, name, clock, as_of, grace, negatives)
     counts = [f"{what}: {count}" for what, count in made.counts.items()]
     counts += [f"unknown contract {contract}: {count}" for contract, count in made.unknown_contracts.items()]
     return Answer(asdict(made), [*counts, made.path])

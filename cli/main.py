@@ -25,6 +25,7 @@ COMMANDS = {
     "batch": "cli.batch:batch",
     "model": "cli.model:model",
     "demo": "cli.demo:demo",
+    "world": "cli.world:world",
 }
 
 

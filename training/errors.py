@@ -98,3 +98,7 @@ class ValidationFailed(BatchError):
     def __init__(self, path: str, failed: list[str]) -> None:
         super().__init__(f"training set {path} fails {len(failed)} expectation(s): " + "; ".join(failed))
         self.failed = failed
+
+
+class WorldError(BatchError):
+    """A world cannot be made as it is asked for, or the definitions name a column that it has not."""

@@ -36,16 +36,20 @@ class BaseRates:
     rates: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     @classmethod
-    def count(cls, ad_ids: Sequence[str], labels: NDArray[Any], most: int = MOST_ADS) -> BaseRates:
+    def count(
+        cls, ad_ids: Sequence[str], labels: NDArray[Any], weights: NDArray[Any] | None = None, most: int = MOST_ADS
+    ) -> BaseRates:
         """The rates of shown ads; one click's worth of the prior steadies an ad's own rate.
 
         Args:
             ad_ids: of each impression.
             labels: 1 where it was clicked, else 0.
+            weights: how many impressions each stands for; None is one.
         """
-        prior = float((labels.sum() + 0.5) / (len(labels) + 1))
-        names, which, shown = np.unique(np.asarray(ad_ids, object), return_inverse=True, return_counts=True)
-        clicks = np.bincount(which.reshape(-1), labels, len(names))
+        w = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
+        prior = float((w @ labels + 0.5) / (w.sum() + 1))
+        names, which = np.unique(np.asarray(ad_ids, object), return_inverse=True)
+        shown, clicks = (np.bincount(which.reshape(-1), c, len(names)) for c in (w, w * labels))
         rates = ((clicks + 1) / (shown + 1 / prior)).astype(np.float32)
         kept = np.argsort(-shown, kind="stable")[:most]
         ids = np.array([hash_id(names[i]) for i in kept], np.int64)

@@ -23,10 +23,10 @@ from adfeast.contract.snapshots import Snapshot, SnapshotCodec
 from adfeast.errors import InvalidEvent
 from adfeast.lake import filesystem
 from adfeast.settings import Settings
-from training.data.columns import LABEL, NOT_LOGGED, POSITION, contract_of, missing_values
+from training.data.columns import LABEL, NOT_LOGGED, POSITION, WEIGHT, contract_of, missing_values
 
 AD_KEY = "ad_id"
-SHOWN = (EVENT_ID, AD_KEY, EVENT_TIME, LABEL, POSITION)  # of an impression
+SHOWN = (EVENT_ID, AD_KEY, EVENT_TIME, LABEL, WEIGHT, POSITION)  # of an impression
 Batches = Iterator[pa.RecordBatch]
 
 
@@ -131,7 +131,7 @@ class Decoder:
         # In the order of the schema, up to the first feature.
         ids = (snapshot.request_id, snapshot.attempt_id, shown[EVENT_ID], snapshot.user_id, shown[AD_KEY])
         answered = (float(snapshot.scores[at]), snapshot.model_version, Rung(snapshot.rungs[at]).text)
-        return (shown[LABEL], 1.0, *ids, shown[EVENT_TIME], *answered, shown[POSITION])
+        return (shown[LABEL], shown[WEIGHT], *ids, shown[EVENT_TIME], *answered, shown[POSITION])
 
 
 def _fill(

@@ -31,6 +31,7 @@ from training.data import completeness
 from training.data.columns import training_schema
 from training.data.decode import writer
 from training.data.labelled import label
+from training.data.sampled import sample
 from training.data.served import Found, find_snapshots, known_contracts
 from training.data.spark import spark_session
 from training.data.tables import STAGING, make_folder, publish_local
@@ -67,6 +68,7 @@ def run(
     clock: Clock,
     as_of: datetime | None = None,
     grace: timedelta = completeness.GRACE,
+    negatives: float = 1.0,
 ) -> TrainingSet:
     """Labels the impressions with start <= time < end; what was made already is given back as it is.
 
@@ -75,6 +77,8 @@ def run(
         as_of: for back-tests: what has not happened by then is not known; impressions whose window is open then are
             left out. Default: everything is known and every window has closed.
         grace: how far beyond what it is asked for the archive must be complete.
+        negatives: share of the impressions without a click that is taken, see `training.sampling`; what is taken weighs
+            what it stands for.
 
     Returns:
         the set's folder: `training_sets/<name>` in a local lake, where it replaces a set of that name at
@@ -86,7 +90,7 @@ def run(
         RunInProgress, LeaseLost: another process makes the same set.
     """
     known = as_of or end + label_window
-    digest = _digest(start, end, label_window, known)
+    digest = _digest(start, end, label_window, known, negatives)
     ledger = Ledger(settings, clock)
     if made := _made(settings, ledger, name, digest, end):
         log.info("training set %s is made already: %s", name, made.path)
@@ -95,14 +99,15 @@ def run(
     # `again`: another set of that name may have taken its folder since.
     with ledger.claim(JOB, name, digest, start, end, again=True) as claim:
         assert claim is not None
-        result = _make(settings, start, end, label_window, name, known, claim)
+        result = _make(settings, start, end, label_window, name, known, negatives, claim)
         claim.rows = result.counts["rows"]
         claim.facts |= {"path": result.path, "counts": result.counts, "unknown_contracts": result.unknown_contracts}
     return result
 
 
-def _digest(start: datetime, end: datetime, label_window: timedelta, known: datetime) -> str:
+def _digest(start: datetime, end: datetime, label_window: timedelta, known: datetime, negatives: float) -> str:
     made = [RULE, to_ms(start), to_ms(end), label_window.total_seconds(), to_ms(known)]
+    made += [negatives] if negatives < 1 else []
     return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
 
@@ -129,6 +134,7 @@ def _make(
     label_window: timedelta,
     name: str,
     known: datetime,
+    negatives: float,
     claim: Claim,
 ) -> TrainingSet:
     spark = spark_session(settings)
@@ -138,7 +144,10 @@ def _make(
     final = settings.lake_path("training_sets", name)
     url = f"{final}/{uuid.uuid4().hex}" if final.startswith("s3://") else _staged(final)
     try:
-        found = find_snapshots(spark, settings, labelled, start, end, known_contracts(settings))
+        taken = sample(labelled, negatives)
+        if negatives < 1:
+            counts["negatives_left_out"] = labelled.count() - taken.count()
+        found = find_snapshots(spark, settings, taken, start, end, known_contracts(settings))
         counts |= found.counts
         sums = _write(settings, definitions.entities, found, (to_ms(start), to_ms(end)), url)
         counts["impressions_without_snapshot"] += sums.pop("not_candidates")

@@ -1,4 +1,4 @@
-"""Fits the head: Platt scaling of the logit on the calibration split, drawn towards leaving it alone.
+"""Fits the head: Platt scaling of the logit (or its scale) on the calibration split, drawn towards leaving it alone.
 
 With 45 clicks a free fit would follow noise, so the scale has a normal prior around 1 and the shift around 0; their
 widths are those of a model that is off by a tenth or so in scale and by a factor of e in rate. With many clicks they
@@ -8,12 +8,13 @@ weigh nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 SCALE_WIDTH, SHIFT_WIDTH = 0.2, 1.0
+Method = Literal["platt", "temperature"]
 
 
 @dataclass(frozen=True)
@@ -23,19 +24,37 @@ class Calibration:
     scale: float = 1.0
     shift: float = 0.0
 
+    def probability(self, logit: NDArray[np.float64], of: NDArray[np.integer]) -> NDArray[np.float64]:
+        """See `training.model.calibrators.Calibrator.probability`; all slices share it."""
+        p: NDArray[np.float64] = 1 / (1 + np.exp(-(self.scale * logit + self.shift)))
+        return p
 
-def fit(logit: NDArray[Any], label: NDArray[Any], weight: NDArray[Any] | None = None, steps: int = 100) -> Calibration:
+
+def fit(
+    logit: NDArray[Any],
+    label: NDArray[Any],
+    weight: NDArray[Any] | None = None,
+    method: Method = "platt",
+    steps: int = 100,
+) -> Calibration:
     """The calibration of logits [N] (after the downsampling correction) to labels [N].
 
     Newton's method on a strictly convex loss in two unknowns, halving a step that does not descend.
+
+    Args:
+        method: `platt` fits scale and shift (Platt, Probabilistic Outputs for Support Vector Machines, 1999);
+            `temperature` the scale alone, around even odds (Guo et al., On Calibration of Modern Neural Networks,
+            2017).
     """
     z, y = np.asarray(logit, np.float64), np.asarray(label, np.float64)
     w = np.ones_like(z) if weight is None else np.asarray(weight, np.float64)
     if not len(z):
         return Calibration()
-    centre = float(np.average(z, weights=w))  # around the centre, scale and shift are nearly independent
-    x = np.stack([z - centre, np.ones_like(z)])
+    both = method == "platt"
+    centre = float(np.average(z, weights=w)) if both else 0.0  # there scale and shift are nearly independent
+    x = np.stack([z - centre, np.ones_like(z)]) if both else z[None]
     start, precision = np.array([1.0, 0.0]), np.array([SCALE_WIDTH**-2, SHIFT_WIDTH**-2])
+    start, precision = start[: len(x)], precision[: len(x)]
 
     def loss(theta: NDArray[np.float64]) -> float:
         total = theta @ x + centre
@@ -51,5 +70,5 @@ def fit(logit: NDArray[Any], label: NDArray[Any], weight: NDArray[Any] | None = 
         theta, moved, value = theta - step, np.abs(step).max(), new
         if moved < 1e-10:
             break
-    scale, shift = theta
+    scale, shift = theta if both else (theta[0], 0.0)
     return Calibration(float(scale), float(shift + centre - scale * centre))

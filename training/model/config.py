@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 
+from training.model.calibrate import Method
 from training.model.errors import ConfigError
 
 
@@ -22,6 +23,7 @@ class TrainConfig(BaseModel):
             DLRM's number of passes, rows later than what was trained on choose by log loss.
         dim, dense_layers, over_layers, projection: the DLRM's sizes; see `training.model.kinds.dlrm`.
         max_epochs, patience, enough_steps: when the DLRM stops; see `training.model.sharded.Stopping`.
+        calibration: of what the head corrects: `platt` (scale and shift) or `temperature` (scale).
         replicates: bootstrap draws behind each interval.
         margin: by how much the normalized entropy may be above that of the model that serves; see
             `training.model.incumbent`.
@@ -44,6 +46,7 @@ class TrainConfig(BaseModel):
     max_epochs: int = Field(default=30, ge=1)
     patience: int = Field(default=3, ge=1)
     enough_steps: int = Field(default=5000, ge=1)
+    calibration: Method = "platt"
     replicates: int = Field(default=200, ge=1)
     margin: float = Field(default=0.002, ge=0)
     threads: int = Field(default=1, ge=1)

@@ -16,6 +16,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,9 +25,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adfeast.contract.events import EVENT_TIME, REQUEST_ID
+from adfeast.contract.events import EVENT_TIME, IMPRESSION_ID, REQUEST_ID
 from adfeast.contract.signature import DTYPES, TENSORS, Contract, Role, Signature
 from adfeast.contract.tensors import Selection, Status, Tensors
+from training import sampling
 from training.data.columns import LABEL, NOT_LOGGED, WEIGHT, missing_values, status_column
 from training.model.errors import TrainingSetError
 from training.model.parquet import column_values, input_columns, open_files
@@ -101,9 +103,10 @@ class TrainingSet:
         ]
         self._starts = np.cumsum([0, *[f.metadata.row_group(n).num_rows for f, n in self._groups]])
         statuses = [status_column(c) for c in self._columns.values()]
-        whole = pa.concat_tables([f.read([LABEL, REQUEST_ID, EVENT_TIME, *statuses]) for f in files])
+        whole = pa.concat_tables([f.read([LABEL, WEIGHT, REQUEST_ID, EVENT_TIME, *statuses]) for f in files])
         self._request = _codes(whole[REQUEST_ID])
         self.label = whole[LABEL].to_numpy().astype(np.float32)
+        self._weight = whole[WEIGHT].to_numpy().astype(np.float64)
         self.not_logged, lacking = self._count(whole, NOT_LOGGED)
         self.unread, unknown = self._count(whole, Status.UNREAD)
         kept = np.flatnonzero(~(lacking | unknown) if not_logged == "leave_out" else ~unknown)
@@ -142,6 +145,11 @@ class TrainingSet:
         """Rows and clicks of a part."""
         chosen = self.part == part
         return int(chosen.sum()), int(self.label[chosen].sum())
+
+    def rate(self, part: Part) -> float:
+        """Click rate of a part, whose rows count as many as they stand for."""
+        chosen = self.part == part
+        return float(np.average(self.label[chosen].astype(np.float64), weights=self._weight[chosen]))
 
     def times(self, part: Part) -> NDArray[np.int64]:
         """Microseconds since 1970 of the rows of a part, as `read` orders them."""
@@ -182,10 +190,11 @@ class TrainingSet:
 
         Args:
             seed: shuffles groups and, in buffers of `buffer` groups, rows; None keeps the order.
-            negative_rate: share of the rows without a click that is kept, drawn once from the seed.
+            negative_rate: share of the rows without a click that is kept, by the impressions' ids and the seed.
         """
         random = np.random.default_rng(seed or 0)
-        keep = (self.label > 0) | (random.random(len(self.label)) < negative_rate)
+        keep = self.label > 0
+        keep |= negative_rate == 1 or sampling.chosen(self._ids, negative_rate, salt=seed or 0)
         order = np.arange(len(self._groups)) if seed is None else random.permutation(len(self._groups))
         for begin in range(0, len(order), buffer):
             read = [self._group(int(n)) for n in order[begin : begin + buffer]]
@@ -196,6 +205,12 @@ class TrainingSet:
             whole = _concat([b for b, _ in read])
             for n in range(0, len(chosen), size):
                 yield whole.take(chosen[n : n + size])
+
+    @cached_property
+    def _ids(self) -> list[str]:
+        """Of the impressions of all rows."""
+        columns = [file.read([IMPRESSION_ID])[IMPRESSION_ID] for _, file in open_files(self.path)]
+        return [i for column in columns for i in column.to_pylist()]
 
     def _group(self, n: int) -> tuple[Batch, NDArray[np.int64]]:
         """A row group and the positions of its rows in the training set."""

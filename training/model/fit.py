@@ -29,6 +29,7 @@ from training.model.errors import NoClicks
 from training.model.head import Head
 from training.model.kinds.dlrm import dlrm
 from training.model.kinds.logistic import logistic, penalty
+from training.sampling import distorted
 
 log = logging.getLogger(__name__)
 _Judge = Callable[[nn.Module], float]
@@ -71,7 +72,7 @@ def fit(kind: str, data: TrainingSet, held_out: Batch, config: TrainConfig, seed
     judge = partial(_log_loss, later, _rate(kind, config)) if 0 < later.label.sum() < len(later.label) else None
     core = _start(kind, data, config, seed)
     fitted = _fit_lr(core, data, judge, config) if kind == "lr" else _fit_dlrm(core, data, judge, config, seed)
-    measured, _ = _calibrated(core, data, _rate(kind, config))
+    measured, _ = _calibrated(core, data, _rate(kind, config), config.calibration)
     found = evaluate.evaluate(
         held_out.label,
         predict(measured, held_out.tensors),
@@ -87,23 +88,24 @@ def fit(kind: str, data: TrainingSet, held_out: Batch, config: TrainConfig, seed
         _fit_lr(core, whole, None, config.model_copy(update={"ridges": (fitted["ridge"],)}))
     else:
         _fit_dlrm(core, whole, None, config, seed, epochs=fitted["kept"])
-    model, calibration = _calibrated(core, whole, _rate(kind, config))
+    model, calibration = _calibrated(core, whole, _rate(kind, config), config.calibration)
     return Trained(model, measured, found, fitted, calibration)
 
 
 def _start(kind: str, data: TrainingSet, config: TrainConfig, seed: int) -> Core:
     """A core that knows the scale of the training part's inputs, and its click rate."""
-    rows, clicks = data.count(Part.TRAIN)
     torch.manual_seed(seed)
-    core = _core(kind, data.signature, clicks / rows, config)
+    core = _core(kind, data.signature, data.rate(Part.TRAIN), config)
     core.prep.fit(b.tensors for b in _training(data, config))
     return core
 
 
-def _calibrated(core: Core, data: TrainingSet, rate: float) -> tuple[Served, calibrate.Calibration]:
+def _calibrated(
+    core: Core, data: TrainingSet, rate: float, method: calibrate.Method
+) -> tuple[Served, calibrate.Calibration]:
     core.eval()
     rows = data.read(Part.CALIBRATION)
-    found = calibrate.fit(predict(core, rows.tensors) + np.log(rate), rows.label, rows.weight)
+    found = calibrate.fit(predict(core, rows.tensors) + np.log(rate), rows.label, rows.weight, method)
     return Served(core, Head(found.scale, found.shift, rate)).eval(), found
 
 
@@ -155,7 +157,7 @@ def _rate(kind: str, config: TrainConfig) -> float:
 def _core(kind: str, signature: Signature, base_rate: float, config: TrainConfig) -> Core:
     if kind == "lr":
         return logistic(signature, base_rate)
-    rate = base_rate / (base_rate + (1 - base_rate) * config.negative_rate)
+    rate = float(distorted(base_rate, config.negative_rate))
     return dlrm(
         signature,
         rate,

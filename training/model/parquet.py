@@ -47,11 +47,11 @@ def open_files(path: Path) -> Opened:
 
 def click_rates(path: Path, ad_key: str = "") -> BaseRates:
     """Those of all impressions of a training set, and, where its column of ad ids is named, of each ad."""
-    wanted = [LABEL, *([ad_key] if ad_key else [])]
+    wanted = [LABEL, WEIGHT, *([ad_key] if ad_key else [])]
     whole = pa.concat_tables([file.read(wanted) for _, file in open_files(path)])
-    labels = whole[LABEL].to_numpy()
+    labels, weights = whole[LABEL].to_numpy(), whole[WEIGHT].to_numpy()
     ads = whole[ad_key].to_pylist() if ad_key else [""] * len(labels)
-    found = BaseRates.count(ads, labels)
+    found = BaseRates.count(ads, labels, weights)
     return found if ad_key else BaseRates(found.prior)
 
 

@@ -67,6 +67,7 @@ def write_training_set(
         "label": pa.array(clicks.astype(np.int8)),
         "weight": pa.array(np.ones(rows, np.float32)),
         "request_id": pa.array([f"r{r}" for r in request]),
+        "impression_id": pa.array([f"i{n}" for n in range(rows)]),
         "event_timestamp": pa.array(1_574_600_000_000_000 + request * 1_000_000, pa.timestamp("us", "UTC")),
     }
     present = {status_column(n): pa.array(np.full(rows, Status.PRESENT, np.uint8)) for n in columns}

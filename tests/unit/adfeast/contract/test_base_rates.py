@@ -19,6 +19,16 @@ def test_an_ad_has_its_own_rate_steadied_by_one_click_of_the_prior():
     assert np.isnan(nobody)
 
 
+def test_an_impression_counts_as_many_as_it_stands_for():
+    ads, labels = ["a"] * 400 + ["b"] * 100, np.zeros(500)
+    labels[:40] = labels[400:405] = 1
+    kept = np.flatnonzero(labels.astype(bool) | (np.arange(500) % 5 == 0))
+    weights = np.where(labels[kept] == 1, 1, (500 - 45) / (len(kept) - 45))
+    whole, few = BaseRates.count(ads, labels), BaseRates.count([ads[n] for n in kept], labels[kept], weights)
+    assert few.prior == pytest.approx(whole.prior)
+    assert few.of(["a", "b"]) == pytest.approx(whole.of(["a", "b"]), rel=0.1)
+
+
 def test_the_most_shown_ads_are_kept():
     found = BaseRates.count(["a"] * 3 + ["b"] + ["c"] * 2, np.zeros(6), most=2)
     assert np.isfinite(found.of(["a", "b", "c"])).tolist() == [True, False, True]

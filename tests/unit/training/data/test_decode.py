@@ -71,6 +71,7 @@ def archived(s: Snapshot, contract: Contract, shown: list[str], **change: Any) -
     record: Any = fastavro.schemaless_reader(io.BytesIO(body), SCHEMA, None)
     impressions = [
         {EVENT_ID: f"i {s.request_id} {ad}", "ad_id": ad, EVENT_TIME: TIME, "label": int(ad == "b"), "position": None}
+        | {"weight": 1.0 if ad == "b" else 10.0}
         for ad in shown
     ]
     return record | {"shown": impressions} | change
@@ -89,6 +90,7 @@ def test_each_row_holds_what_its_own_contract_logged_and_says_what_was_not() -> 
     assert table["request_id"].to_pylist() == ["r2", "r1", "r1", "r2"]
     assert table[IMPRESSION_ID].to_pylist() == ["i r2 c", "i r1 a", "i r1 b", "i r2 a"]
     assert table["label"].to_pylist() == [0, 0, 1, 0]
+    assert table["weight"].to_pylist() == [10, 10, 1, 10]
     assert table["attempt_id"].to_pylist() == ["y", "x", "x", "y"]
     assert table["model_version"].to_pylist()[:2] == ["model of r2", "model of r1"]
     scores = [second.scores[2], first.scores[0], first.scores[1], second.scores[0]]

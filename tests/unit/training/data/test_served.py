@@ -28,8 +28,8 @@ def find(spark: SparkSession, lake: Path, served: list[tuple[str, str, str]], sh
     folder = lake / "events" / snapshots.TOPIC / f"date={NOON:%Y-%m-%d}"
     folder.mkdir(parents=True)
     pq.write_table(pa.table({**columns, "event_timestamp": times}), folder / "part-0.parquet")
-    rows = [(request, attempt, f"i{n}", "ad", NOON, 0, None) for n, (request, attempt) in enumerate(shown)]
-    labelled = spark.createDataFrame(rows, f"{LABELLED}, position int")
+    rows = [(request, attempt, f"i{n}", "ad", NOON, 0, None, 1.0) for n, (request, attempt) in enumerate(shown)]
+    labelled = spark.createDataFrame(rows, f"{LABELLED}, position int, weight float")
     known = {c.hash: c for c in (TODAY, FORMER)}
     day = timedelta(days=1)
     return find_snapshots(spark, Settings(lake=str(lake)), labelled, NOON - day, NOON + day, known)

@@ -46,3 +46,15 @@ def test_the_head_undoes_downsampling_exactly() -> None:
     torch.testing.assert_close(head(logit), p / (p + (1 - p) / w))
     with pytest.raises(ModelError, match="negative_rate"):
         Head(negative_rate=0.0)
+
+
+def test_a_temperature_moves_the_scale_alone() -> None:
+    random = np.random.default_rng(3)
+    truth = random.normal(-1, 1, 100_000)
+    label = random.random(len(truth)) < sigmoid(truth)
+    found = calibrate.fit(truth / 0.6, label, method="temperature")
+    assert found.scale == pytest.approx(0.6, abs=0.02)
+    assert found.shift == 0.0
+    shifted = calibrate.fit(truth + 1.0, label, method="temperature")  # which it cannot undo
+    assert shifted.shift == 0.0
+    assert abs(sigmoid(shifted.scale * (truth + 1.0)).mean() - label.mean()) > 0.01

@@ -79,6 +79,17 @@ def test_downsampling_drops_only_rows_without_a_click(training_set: Path, signat
     assert len(labels) - clicks == pytest.approx(0.2 * (rows - clicks), rel=0.15)
 
 
+def test_the_same_negatives_are_taken_however_the_rows_are_stored(
+    tmp_path: Path, signature: Signature, write: Callable[..., Path]
+) -> None:
+    taken = []
+    for files in (1, 3):
+        data = TrainingSet(write(tmp_path / str(files), signature, rows=3000, files=files), signature, (1.0, 0.0, 0.0))
+        rows = [b.tensors.embeddings for b in data.batches(Part.TRAIN, 100, 5, negative_rate=0.3)]
+        taken.append(np.sort(np.concatenate(rows)[:, 0]))  # of a continuous value: says which row it is
+    np.testing.assert_array_equal(*taken)
+
+
 def test_what_is_missing_becomes_what_is_served_for_it(
     tmp_path: Path, generate: Callable[..., Signature], write: Callable[..., Path]
 ) -> None:
