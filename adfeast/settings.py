@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     - `mlflow_username` and `mlflow_password`, or `mlflow_token`; `triton_token`, sent as a bearer's. Their TLS is an
       `https://` in the address.
 
+    `forget_key` is the key by which the record of deletions names users (docs/privacy.md).
+
     `redis_budget_ms`, `dynamodb_budget_ms` and `triton_budget_ms` say how long a Predict of up to 250 candidates waits
     for each, less if its deadline is nearer; then it goes on without. A score may answer again for the same user and ad
     for `score_cache_ttl_s` when there is no fresh one; `score_cache_candidates` are kept at most.
@@ -110,6 +112,7 @@ class Settings(BaseSettings):
     mlflow_password: Secret | None = None
     mlflow_token: Secret | None = None
     triton_token: Secret | None = None
+    forget_key: Secret | None = Field(default=None, min_length=16)
 
     # At least what the server is stricter than the pipeline, and a minute more.
     event_max_age_s: Annotated[int, Field(ge=120)] | None = 7 * 86_400

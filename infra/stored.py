@@ -23,7 +23,7 @@ class Tables:
 
     def __init__(self, settings: Settings) -> None:
         self._project = settings.project
-        self._client: Any = boto3.client(
+        self.client: Any = boto3.client(
             "dynamodb",
             endpoint_url=settings.dynamodb_endpoint,
             region_name=settings.aws_region,
@@ -36,19 +36,19 @@ class Tables:
 
     def views(self) -> list[str]:
         """Views that have a table."""
-        pages = self._client.get_paginator("list_tables").paginate()
+        pages = self.client.get_paginator("list_tables").paginate()
         names = [n for page in pages for n in page["TableNames"]]
         start = self.name("")
         return sorted(n.removeprefix(start) for n in names if n.startswith(start))
 
     def rows(self, view: str) -> int:
         """As DynamoDB counts them, which may be hours old."""
-        return int(self._client.describe_table(TableName=self.name(view))["Table"]["ItemCount"])
+        return int(self.client.describe_table(TableName=self.name(view))["Table"]["ItemCount"])
 
     def drop(self, view: str) -> None:
         """Returns when it is gone."""
-        self._client.delete_table(TableName=self.name(view))
-        self._client.get_waiter("table_not_exists").wait(TableName=self.name(view), WaiterConfig={"Delay": 1})
+        self.client.delete_table(TableName=self.name(view))
+        self.client.get_waiter("table_not_exists").wait(TableName=self.name(view), WaiterConfig={"Delay": 1})
 
 
 class Redis:

@@ -63,6 +63,7 @@ SECRETS = (
     "mlflow_password",
     "mlflow_token",
     "triton_token",
+    "forget_key",
 )
 GIVEN = {"mlflow_password": {"mlflow_username": "us"}}
 
