@@ -48,6 +48,7 @@ class Settings(BaseSettings):
 
     - `tls_ca`: what has signed the servers' certificates, a PEM file; None: whom the system trusts.
     - `kafka_security`, and with SASL `kafka_mechanism`, `kafka_username` and `kafka_password`.
+    - `redis_cluster`: `redis_host` and `redis_port` are those of a node of a Redis Cluster, or of all of them.
     - `redis_tls`, `redis_username` (empty: the default user) and `redis_password`.
     - `mlflow_username` and `mlflow_password`, or `mlflow_token`; `triton_token`, sent as a bearer's. Their TLS is an
       `https://` in the address.
@@ -105,6 +106,7 @@ class Settings(BaseSettings):
     kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     kafka_username: str = ""
     kafka_password: Secret | None = None
+    redis_cluster: bool = False
     redis_tls: bool = False
     redis_username: str = ""
     redis_password: Secret | None = None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 from types import TracebackType
 from typing import Any, Self
 
 import boto3
-import redis
 
 from adfeast.access import RedisAccess
 from adfeast.feast_ext.online_layout import dynamodb_table, redis_field, redis_time_field
@@ -56,7 +56,7 @@ class Redis:
 
     def __init__(self, settings: Settings) -> None:
         self._project = settings.project.encode()
-        self._client = redis.Redis(**RedisAccess.of(settings).redis_py())
+        self._client = RedisAccess.of(settings).client()
 
     def count(self, features: Iterable[Key], views: Iterable[str], keep: Collection[Key]) -> dict[str, int]:
         """How many hashes hold each of the features, and the time of each of the views."""
@@ -90,13 +90,10 @@ class Redis:
 
     def _keys(self) -> Iterator[list[bytes]]:
         """The project's keys, a batch at a time."""
-        cursor = 0
-        while True:
-            cursor, keys = self._client.scan(cursor, match=b"*" + self._project, count=SCAN, _type="HASH")
-            if own := [k for k in keys if _project_of(k) == self._project]:
-                yield own
-            if not cursor:
-                return
+        found = self._client.scan_iter(match=b"*" + self._project, count=SCAN, _type="HASH")
+        own = (key for key in found if _project_of(key) == self._project)
+        while keys := list(islice(own, SCAN)):
+            yield keys
 
     def __enter__(self) -> Self:
         return self

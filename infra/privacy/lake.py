@@ -8,7 +8,7 @@ files that it has finished are there. (On S3 also whether they have the size tha
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,14 +34,14 @@ class Part:
 
     Attributes:
         table: the folder of its table, below the lake.
-        column: the one that holds the user.
+        columns: those that hold users.
         rows: those of the user; `before` all of them.
     """
 
     fs: pafs.FileSystem
     path: str
     table: str
-    column: str
+    columns: tuple[str, ...]
     rows: int
     before: int
 
@@ -57,9 +57,9 @@ def parts(settings: Settings, url: str, columns: Collection[str], user: str) -> 
     fs, path = filesystem(settings, url)
     for file in parquet_files(fs, path):
         dataset = pads.dataset(file, filesystem=fs, format="parquet")
-        for column in sorted(set(columns) & set(dataset.schema.names)):
-            if rows := dataset.count_rows(filter=_is(dataset.schema, column, user)):
-                yield Part(fs, file, _table(file, path), column, rows, dataset.count_rows())
+        own = tuple(sorted(set(columns) & set(dataset.schema.names)))
+        if own and (rows := dataset.count_rows(filter=_is(dataset.schema, own, user))):
+            yield Part(fs, file, _table(file, path), own, rows, dataset.count_rows())
 
 
 def rewrite(part: Part, user: str, check: Callable[[], None]) -> None:
@@ -96,12 +96,14 @@ def sweep(settings: Settings, definitions: Definitions) -> None:
     """
     fs, path = filesystem(settings, settings.lake)
     found = fs.get_file_info(pafs.FileSelector(path, allow_not_found=True, recursive=True))
-    theirs = tuple(filesystem(settings, t.url)[1].rstrip("/").rpartition("/")[0] for t in definitions.tables.values())
+    theirs = [filesystem(settings, t.url)[1].rstrip("/") for t in definitions.tables.values()]
     for info in found:
         if info.type == pafs.FileType.File and info.path.endswith(UNFINISHED):
             fs.delete_file(info.path)
     for info in found:
-        left = info.type == pafs.FileType.Directory and info.base_name in LEFT and not info.path.startswith(theirs)
+        left = info.type == pafs.FileType.Directory and info.base_name in LEFT
+        if left and any(f"{info.path}/".startswith((f"{t}/", f"{_folder(t)}/{info.base_name}/")) for t in theirs):
+            continue
         if left and fs.get_file_info(info.path).type == pafs.FileType.Directory:  # not gone with one around it
             fs.delete_dir(info.path)
 
@@ -110,7 +112,7 @@ def _replace_file(part: Part, file: Any, user: str, ready: Callable[[int], None]
     beside = _sibling(part.path, UNFINISHED)
     try:
         with open(beside, "wb") as sink:
-            written = _copy(file, sink, part.column, user)
+            written = _copy(file, sink, part.columns, user)
             sink.flush()
             os.fsync(sink.fileno())
         ready(written)
@@ -124,12 +126,12 @@ def _replace_file(part: Part, file: Any, user: str, ready: Callable[[int], None]
 def _replace_object(part: Part, file: Any, user: str, ready: Callable[[int], None]) -> None:
     # An object that was begun is put in its place at the end, whatever happened: it is begun when it is whole.
     whole = pa.BufferOutputStream()
-    ready(_copy(file, whole, part.column, user))
+    ready(_copy(file, whole, part.columns, user))
     with part.fs.open_output_stream(part.path) as sink:
         sink.write(whole.getvalue())
 
 
-def _copy(file: Any, sink: Any, column: str, user: str) -> int:
+def _copy(file: Any, sink: Any, columns: Sequence[str], user: str) -> int:
     """Writes all other rows as they are, in the groups and with the metadata that they have; returns how many."""
     meta, schema = file.metadata, file.schema_arrow
     codec = meta.row_group(0).column(0).compression.lower() if meta.num_row_groups else "snappy"
@@ -139,23 +141,32 @@ def _copy(file: Any, sink: Any, column: str, user: str) -> int:
     with pq.ParquetWriter(sink, schema, **options) as writer:
         for group in range(meta.num_row_groups):
             table = file.read_row_group(group)
-            same = pc.equal(pc.cast(table.column(column), pa.string()), user)
-            others = table.filter(pc.invert(pc.fill_null(same, False)))
+            others = table
+            for column in columns:
+                same = pc.equal(pc.cast(others.column(column), pa.string()), user)
+                others = others.filter(pc.invert(pc.fill_null(same, False)))
             written += others.num_rows
             if others.num_rows:
                 writer.write_table(others)
     return written
 
 
-def _is(schema: pa.Schema, column: str, user: str) -> pc.Expression:
-    kind = schema.field(column).type
-    field = pc.field(column)
-    return (field if pa.types.is_string(kind) else field.cast(pa.string())) == user
+def _is(schema: pa.Schema, columns: Sequence[str], user: str) -> pc.Expression:
+    found = None
+    for column in columns:
+        field = pc.field(column)
+        one = (field if pa.types.is_string(schema.field(column).type) else field.cast(pa.string())) == user
+        found = one if found is None else found | one
+    return found
 
 
 def _stands(part: Part) -> tuple[int, int]:
     info = part.fs.get_file_info(part.path)
     return info.size, info.mtime_ns
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _sibling(path: str, ending: str) -> str:

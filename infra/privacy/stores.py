@@ -37,7 +37,8 @@ class RedisRows:
 
     def __init__(self, settings: Settings) -> None:
         self._project = settings.project
-        self._client = redis.Redis(**RedisAccess.of(settings).redis_py(), socket_timeout=10)
+        with _asked():
+            self._client = RedisAccess.of(settings).client(socket_timeout=10)
 
     def count(self, join_key: str, value: str) -> dict[str, int]:
         """See `Store`."""

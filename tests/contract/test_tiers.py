@@ -56,9 +56,9 @@ def test_hashes_answer_in_order_and_what_is_missing_is_none(make: Callable[[], B
     async def ask() -> list[bytes | None]:
         tier, _ = make()
         fields = [*HASH, b"nothing"]
-        commands = command(KEY, fields) + command(b"nobody", fields)
+        commands = [command(KEY, fields), command(b"nobody", fields)]
         try:
-            return await tier.receive(tier.send(commands, 2))
+            return await tier.receive(tier.send(commands))
         finally:
             tier.close()
 
@@ -68,9 +68,9 @@ def test_hashes_answer_in_order_and_what_is_missing_is_none(make: Callable[[], B
 def test_a_whole_hash_is_read_field_and_value_in_turn(make: Callable[[], Both]) -> None:
     async def ask() -> list[bytes | None]:
         tier, _ = make()
-        commands = b"".join(b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%s\r\n" % (len(k), k) for k in (KEY, b"nobody"))
+        commands = [b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%s\r\n" % (len(k), k) for k in (KEY, b"nobody")]
         try:
-            return await tier.receive(tier.send(commands, 2))
+            return await tier.receive(tier.send(commands))
         finally:
             tier.close()
 

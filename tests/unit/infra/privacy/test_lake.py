@@ -81,11 +81,18 @@ def test_a_user_is_found_in_a_column_of_numbers(small: Small) -> None:
     assert (part.rows, pq.read_table(file).column(KEY).to_pylist()) == (2, [8])
 
 
+def test_a_user_in_any_of_two_columns_is_found(small: Small) -> None:
+    file = write(small.lake / FILE, pa.table({KEY: [LEAVES, STAYS, None, STAYS], "user_id": [STAYS, None, LEAVES, STAYS]}))
+    [part] = [p for p in parts(small.deployment.settings, str(small.lake), {KEY, "user_id"}, LEAVES) if p.path == str(file)]
+    rewrite(part, LEAVES, lambda: None)
+    assert (part.rows, pq.read_table(file).column("user_id").to_pylist()) == (2, [None, STAYS])
+
+
 def test_an_object_store_gets_the_new_object_under_the_old_name(tmp_path: Path) -> None:
     # Not a folder of this machine to the code, as S3 is not one.
     store = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
     file = write(tmp_path / "part.parquet", rows(LEAVES, STAYS))
-    rewrite(Part(store, "part.parquet", "t", KEY, 1, 2), LEAVES, lambda: None)
+    rewrite(Part(store, "part.parquet", "t", (KEY,), 1, 2), LEAVES, lambda: None)
     assert (users_of(file), os.listdir(tmp_path)) == ([STAYS], ["part.parquet"])
 
 
@@ -93,7 +100,7 @@ def test_an_object_store_gets_the_new_object_under_the_old_name(tmp_path: Path) 
 def test_a_file_that_was_replaced_meanwhile_is_left_as_it_is(tmp_path: Path, local: bool) -> None:
     file = write(tmp_path / "part.parquet", rows(LEAVES, STAYS))
     store = pafs.LocalFileSystem() if local else pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
-    part = Part(store, str(file) if local else file.name, "t", KEY, 1, 2)
+    part = Part(store, str(file) if local else file.name, "t", (KEY,), 1, 2)
     with pytest.raises(FileChanged, match=r"part\.parquet"):
         rewrite(part, LEAVES, lambda: write(file, rows("a", "b", "c")) and None)
     assert (users_of(file), os.listdir(tmp_path)) == (["a", "b", "c"], ["part.parquet"])
@@ -103,7 +110,7 @@ def test_a_file_that_would_lose_rows_is_left_as_it_is(tmp_path: Path, monkeypatc
     file = write(tmp_path / "part.parquet", rows(LEAVES, STAYS))
     monkeypatch.setattr(lake, "_copy", lambda *_: 0)
     with pytest.raises(RowsLost, match="0 of 1"):
-        rewrite(Part(pafs.LocalFileSystem(), str(file), "t", KEY, 1, 2), LEAVES, lambda: None)
+        rewrite(Part(pafs.LocalFileSystem(), str(file), "t", (KEY,), 1, 2), LEAVES, lambda: None)
     assert (users_of(file), os.listdir(tmp_path)) == ([LEAVES, STAYS], ["part.parquet"])
 
 
