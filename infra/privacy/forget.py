@@ -92,7 +92,7 @@ def find(deployment: Deployment, user: str, clock: Clock) -> Forgotten:
 
 
 def forget(deployment: Deployment, user: str, clock: Clock) -> Forgotten:
-    """Goes once through all places. Safe to repeat; of one that is done already it is another request.
+    """Goes once through all places. Safe to repeat; who is somewhere again after it was done makes another request.
 
     Raises:
         RunInProgress: a job reads or writes the lake, or another user is being forgotten.
@@ -102,6 +102,10 @@ def forget(deployment: Deployment, user: str, clock: Clock) -> Forgotten:
     """
     settings, ledger = deployment.settings, Ledger(deployment.settings, clock)
     record, who = Record(settings), subject(settings, deployment.join_key, user)
+    if (last := record.newest(who)) and last.done_ms is not None:
+        looked = find(deployment, user, clock)
+        if not looked.found:
+            return looked
     with ledger.lease(LAKE) as held:
         if busy := ledger.at_work():
             names = ", ".join(sorted({f"{r.job} of {r.subject!r}" for r in busy}))

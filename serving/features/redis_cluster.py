@@ -1,7 +1,7 @@
 """The Redis tier of a cluster: a request's entities from their masters, each in one pipelined round trip, all at once.
 
-It follows MOVED: a node that does not have a slot any more says so, and the slots are asked for again. While one is on its
-way (ASK), what is not where it was is asked for where it goes.
+It follows MOVED: a node that does not have a slot any more says so, and the slots are asked for again. While one is on
+its way (ASK), what is not where it was is asked for where it goes.
 """
 
 from __future__ import annotations

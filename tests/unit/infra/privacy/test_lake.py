@@ -82,8 +82,12 @@ def test_a_user_is_found_in_a_column_of_numbers(small: Small) -> None:
 
 
 def test_a_user_in_any_of_two_columns_is_found(small: Small) -> None:
-    file = write(small.lake / FILE, pa.table({KEY: [LEAVES, STAYS, None, STAYS], "user_id": [STAYS, None, LEAVES, STAYS]}))
-    [part] = [p for p in parts(small.deployment.settings, str(small.lake), {KEY, "user_id"}, LEAVES) if p.path == str(file)]
+    file = write(
+        small.lake / FILE, pa.table({KEY: [LEAVES, STAYS, None, STAYS], "user_id": [STAYS, None, LEAVES, STAYS]})
+    )
+    [part] = [
+        p for p in parts(small.deployment.settings, str(small.lake), {KEY, "user_id"}, LEAVES) if p.path == str(file)
+    ]
     rewrite(part, LEAVES, lambda: None)
     assert (part.rows, pq.read_table(file).column("user_id").to_pylist()) == (2, [None, STAYS])
 
