@@ -66,7 +66,7 @@ class KafkaAccess:
 
 @dataclass(frozen=True)
 class RedisAccess:
-    """A Redis server; as text only its address."""
+    """A Redis server, or a node of a cluster that leads to the others; as text only its address."""
 
     host: str
     port: int
@@ -74,6 +74,7 @@ class RedisAccess:
     password: SecretStr | None = None
     tls: bool = False
     ca: Path | None = None
+    cluster: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> RedisAccess:
@@ -85,6 +86,7 @@ class RedisAccess:
             settings.redis_password,
             settings.redis_tls,
             settings.tls_ca,
+            settings.redis_cluster,
         )
 
     def __str__(self) -> str:
@@ -98,6 +100,21 @@ class RedisAccess:
         if self.tls:
             found |= {"ssl": True, "ssl_ca_certs": str(self.ca) if self.ca else None}
         return found
+
+    def client(self, **options: Any) -> Any:
+        """A client of redis-py, which finds the master of a key by itself; with more of its options.
+
+        Raises:
+            redis.ConnectionError: no node of a cluster answers; one server is asked later.
+        """
+        import redis  # which those who only ask Kafka or MLflow need not have
+
+        if not self.cluster:
+            return redis.Redis(**self.redis_py(), **options)
+        try:
+            return redis.RedisCluster(**self.redis_py(), **options)
+        except redis.exceptions.RedisClusterException as error:  # no RedisError, as all others are
+            raise redis.ConnectionError(str(error)) from error
 
     def login(self) -> bytes:
         """The AUTH command that a connection begins with, answered by OK; empty if it needs none."""

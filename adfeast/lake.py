@@ -14,6 +14,8 @@ import pyarrow.fs as pafs
 if TYPE_CHECKING:
     from adfeast.settings import Settings
 
+STAGING = "_staging"  # folder in which a job writes what it then moves to its place
+
 
 def filesystem(settings: Settings, url: str) -> tuple[pafs.FileSystem, str]:
     """The file system that holds `url`, and the path in it."""

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=60)
 POLL_S = 0.2
 _LEASES = "lease"  # the job under which leases without an interval stand
+LAKE = "lake"  # the lease of whoever changes files of the lake that others have made
 _meta = MetaData()
 RUNS = Table(
     "ledger_runs",
@@ -126,19 +127,39 @@ class Ledger:
         with self._engine.connect() as connection:
             return [_run(row) for row in connection.execute(query)]
 
+    def at_work(self) -> list[Run]:
+        """The runs that somebody is at work on now; leases are none."""
+        now = self._clock.now_ms()
+        alive = select(RUNS).where(RUNS.c.job != _LEASES, RUNS.c.status == "running", RUNS.c.lease_until >= now)
+        with self._engine.connect() as connection:
+            return [_run(row) for row in connection.execute(alive) if not _is_gone(row.owner)]
+
     @contextmanager
     def claim(
-        self, job: str, subject: str, digest: str, start: datetime, end: datetime, *, again: bool = False
+        self,
+        job: str,
+        subject: str,
+        digest: str,
+        start: datetime,
+        end: datetime,
+        *,
+        again: bool = False,
+        apart: str = "",
     ) -> Iterator[Claim | None]:
         """Claims an interval for the block; None when it is done or skipped already and not asked for `again`.
 
         An exception of the block marks the run as failed and goes on.
 
+        Args:
+            apart: a lease; the run does not begin while somebody holds it. Who takes that lease looks at `at_work`
+                afterwards: of the two one notices the other, whoever came first.
+
         Raises:
-            RunInProgress: somebody else is at work on it.
+            RunInProgress: somebody else is at work on it, or holds the lease `apart`.
             LeaseLost: at the end of the block: somebody else has taken over meanwhile.
         """
         owner, key = _me(), (job, subject, digest, to_ms(end))
+        self._require_free(apart, _what(key))  # without a trace in the ledger
         if not self._take(key, to_ms(start), owner, again):
             yield None
             return
@@ -148,6 +169,7 @@ class Ledger:
         renewer.start()
         claim = Claim(self, mine, _what(key))
         try:
+            self._require_free(apart, claim.what)
             yield claim
         except BaseException as error:
             what = f"{type(error).__name__}: {error}"[:2000]
@@ -243,6 +265,20 @@ class Ledger:
             f"{_what(key)} is being run by {found.owner} since {to_datetime(found.started).isoformat()}: "
             "wait for it, or stop it and run again"
         )
+
+    def _require_free(self, lease: str, what: str) -> None:
+        if not lease:
+            return
+        query = select(RUNS.c.owner).where(
+            RUNS.c.job == _LEASES,
+            RUNS.c.subject == lease,
+            RUNS.c.status == "running",
+            RUNS.c.lease_until >= self._clock.now_ms(),
+        )
+        with self._engine.connect() as connection:
+            owner = connection.execute(query).scalar()
+        if owner is not None and not _is_gone(owner):
+            raise RunInProgress(f"{what} cannot begin while {owner} holds {lease!r}: run it again once that is over")
 
     def _check(self, mine: Any, what: str) -> None:
         query = select(RUNS.c.lease_until).where(mine)

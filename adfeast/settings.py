@@ -51,9 +51,12 @@ class Settings(BaseSettings):
 
     - `tls_ca`: what has signed the servers' certificates, a PEM file; None: whom the system trusts.
     - `kafka_security`, and with SASL `kafka_mechanism`, `kafka_username` and `kafka_password`.
+    - `redis_cluster`: `redis_host` and `redis_port` are those of a node of a Redis Cluster, or of all of them.
     - `redis_tls`, `redis_username` (empty: the default user) and `redis_password`.
     - `mlflow_username` and `mlflow_password`, or `mlflow_token`; `triton_token`, sent as a bearer's. Their TLS is an
       `https://` in the address.
+
+    `forget_key` is the key by which the record of deletions names users (docs/privacy.md).
 
     `redis_budget_ms`, `dynamodb_budget_ms` and `triton_budget_ms` say how long a Predict of up to 250 candidates waits
     for each, less if its deadline is nearer; then it goes on without. A score may answer again for the same user and ad
@@ -106,6 +109,7 @@ class Settings(BaseSettings):
     kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     kafka_username: str = ""
     kafka_password: Secret | None = None
+    redis_cluster: bool = False
     redis_tls: bool = False
     redis_username: str = ""
     redis_password: Secret | None = None
@@ -113,6 +117,7 @@ class Settings(BaseSettings):
     mlflow_password: Secret | None = None
     mlflow_token: Secret | None = None
     triton_token: Secret | None = None
+    forget_key: Secret | None = Field(default=None, min_length=16)
 
     # At least what the server is stricter than the pipeline, and a minute more.
     event_max_age_s: Annotated[int, Field(ge=120)] | None = 7 * 86_400

@@ -20,6 +20,7 @@ COMMANDS = {
     "plan": "cli.plan:plan",
     "features": "cli.features:features",
     "gc": "cli.gc:gc",
+    "forget": "cli.forget:forget",
     "stream": "cli.stream:stream",
     "serve": "cli.serve:serve",
     "batch": "cli.batch:batch",

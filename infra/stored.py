@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 from types import TracebackType
 from typing import Any, Self
 
 import boto3
-import redis
 
 from adfeast.access import RedisAccess
 from adfeast.feast_ext.online_layout import dynamodb_table, redis_field, redis_time_field
@@ -23,7 +23,7 @@ class Tables:
 
     def __init__(self, settings: Settings) -> None:
         self._project = settings.project
-        self._client: Any = boto3.client(
+        self.client: Any = boto3.client(
             "dynamodb",
             endpoint_url=settings.dynamodb_endpoint,
             region_name=settings.aws_region,
@@ -36,19 +36,19 @@ class Tables:
 
     def views(self) -> list[str]:
         """Views that have a table."""
-        pages = self._client.get_paginator("list_tables").paginate()
+        pages = self.client.get_paginator("list_tables").paginate()
         names = [n for page in pages for n in page["TableNames"]]
         start = self.name("")
         return sorted(n.removeprefix(start) for n in names if n.startswith(start))
 
     def rows(self, view: str) -> int:
         """As DynamoDB counts them, which may be hours old."""
-        return int(self._client.describe_table(TableName=self.name(view))["Table"]["ItemCount"])
+        return int(self.client.describe_table(TableName=self.name(view))["Table"]["ItemCount"])
 
     def drop(self, view: str) -> None:
         """Returns when it is gone."""
-        self._client.delete_table(TableName=self.name(view))
-        self._client.get_waiter("table_not_exists").wait(TableName=self.name(view), WaiterConfig={"Delay": 1})
+        self.client.delete_table(TableName=self.name(view))
+        self.client.get_waiter("table_not_exists").wait(TableName=self.name(view), WaiterConfig={"Delay": 1})
 
 
 class Redis:
@@ -56,7 +56,7 @@ class Redis:
 
     def __init__(self, settings: Settings) -> None:
         self._project = settings.project.encode()
-        self._client = redis.Redis(**RedisAccess.of(settings).redis_py())
+        self._client = RedisAccess.of(settings).client()
 
     def count(self, features: Iterable[Key], views: Iterable[str], keep: Collection[Key]) -> dict[str, int]:
         """How many hashes hold each of the features, and the time of each of the views."""
@@ -90,13 +90,10 @@ class Redis:
 
     def _keys(self) -> Iterator[list[bytes]]:
         """The project's keys, a batch at a time."""
-        cursor = 0
-        while True:
-            cursor, keys = self._client.scan(cursor, match=b"*" + self._project, count=SCAN, _type="HASH")
-            if own := [k for k in keys if _project_of(k) == self._project]:
-                yield own
-            if not cursor:
-                return
+        found = self._client.scan_iter(match=b"*" + self._project, count=SCAN, _type="HASH")
+        own = (key for key in found if _project_of(key) == self._project)
+        while keys := list(islice(own, SCAN)):
+            yield keys
 
     def __enter__(self) -> Self:
         return self

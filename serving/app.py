@@ -35,7 +35,7 @@ from serving.features import freshness
 from serving.features.columns import Rows
 from serving.features.dynamodb import DynamoDBTier
 from serving.features.reader import Tiers
-from serving.features.redis import RedisTier
+from serving.features.redis_cluster import redis_tier
 from serving.follower import Follower
 from serving.health import LOOK_S, Health
 from serving.listening import leave, options
@@ -76,9 +76,7 @@ class PredictionServer:
         self.admission = Admission.of(settings)
         dynamodb = DynamoDBTier(settings)
         self._credentials = dynamodb.credentials
-        redis = RedisAccess.of(settings)
-        tier = RedisTier(redis.host, redis.port, login=redis.login(), tls=redis.tls_context())
-        self._tiers = Tiers(tier, dynamodb, settings)
+        self._tiers = Tiers(redis_tier(RedisAccess.of(settings)), dynamodb, settings)
         self._triton = HttpPool(
             settings.triton_http, authorization=triton_authorization(settings), tls_ca=settings.tls_ca
         )

@@ -44,6 +44,22 @@ class StoreUnavailable(ServingError):
     advice = "send the call again"
 
 
+class Moved(StoreUnavailable):
+    """A node of a Redis Cluster has not the key: another has."""
+
+
+class OnItsWay(StoreUnavailable):
+    """A slot of a Redis Cluster is being moved, and what was asked for may be where it is moved to.
+
+    Attributes:
+        answer: of the node, which names the other one.
+    """
+
+    def __init__(self, answer: str) -> None:
+        super().__init__(f"Redis refuses: {answer}")
+        self.answer = answer
+
+
 class ModelUnavailable(ServingError):
     """Triton did not score; the same call may work a moment later."""
 

@@ -107,7 +107,7 @@ def watermarks(settings: Settings, views: Sequence[str]) -> dict[str, int | None
     """
     access = RedisAccess.of(settings)
     try:
-        with redis.Redis(**access.redis_py(), socket_timeout=2, socket_connect_timeout=2) as client:
+        with access.client(socket_timeout=2, socket_connect_timeout=2) as client:
             stored = client.hgetall(redis_watermarks_key(settings.project))
     except redis.RedisError as error:
         raise StreamingError(f"Redis at {access} does not say how far the views are: {error}") from error

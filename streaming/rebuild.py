@@ -110,11 +110,9 @@ def _written_until(
 
 def published_watermark(settings: Settings, view: str) -> int | None:
     """The watermark that Redis holds of a view; None when it holds none or does not answer."""
-    client = redis.Redis(**RedisAccess.of(settings).redis_py(), socket_timeout=5, socket_connect_timeout=2)
     try:
-        return view_watermark(client.hgetall(redis_watermarks_key(settings.project)), view)
+        with RedisAccess.of(settings).client(socket_timeout=5, socket_connect_timeout=2) as client:
+            return view_watermark(client.hgetall(redis_watermarks_key(settings.project)), view)
     except redis.RedisError as error:
         log.warning("Redis does not say how far view %s is: %s", view, error)
         return None
-    finally:
-        client.close()

@@ -8,6 +8,7 @@ import pytest
 
 from adfeast.settings import Settings
 from infra.local.platform.platform import REPLAY, Platform
+from tests.contract.redis_cluster import Cluster
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +34,10 @@ def settings(platform: Platform) -> Iterator[Settings]:
         apply(platform.settings)
         platform.create_topics()
         yield platform.settings
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three masters with a third of the slots each."""
+    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster

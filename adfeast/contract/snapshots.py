@@ -26,7 +26,8 @@ from adfeast.errors import InvalidEvent, SignatureMismatch
 
 TOPIC = "snapshots"
 BLOCKS: tuple[Role, ...] = tuple(TENSORS)
-_TEXT = ("request_id", "attempt_id", "user_id", "model_version", "feature_service", "contract_hash")
+USER_ID = "user_id"  # who was served
+_TEXT = ("request_id", "attempt_id", USER_ID, "model_version", "feature_service", "contract_hash")
 _BYTES = (
     "scores",
     *(f"{side}_{TENSORS[role]}" for side in ("shared", "candidate") for role in BLOCKS),

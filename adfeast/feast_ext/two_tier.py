@@ -52,7 +52,8 @@ def redis_config(settings: Settings) -> RedisOnlineStoreConfig:
         if "," in str(value):
             raise SettingsError(f"redis_{name} has a comma, at which Feast cuts its connection string: choose another")
         parts.append(f"{name}={json.dumps(value)}")  # as JSON a password of digits stays text
-    return RedisOnlineStoreConfig(connection_string=",".join(parts))
+    kind = "redis_cluster" if access.cluster else "redis"
+    return RedisOnlineStoreConfig(redis_type=kind, connection_string=",".join(parts))
 
 
 def dynamodb_config(settings: Settings) -> DynamoDBTierOnlineStoreConfig:

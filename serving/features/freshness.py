@@ -14,6 +14,7 @@ from adfeast.contract.freshness import is_stale
 from adfeast.feast_ext.online_layout import redis_watermarks_key, view_watermark
 from serving.features.memory import MemoryRedis
 from serving.features.redis import RedisTier
+from serving.features.redis_cluster import RedisClusterTier
 
 POLL_S = 0.5
 
@@ -25,7 +26,9 @@ class Watermarks:
         replay_speed: see `adfeast.settings.Settings`.
     """
 
-    def __init__(self, redis: RedisTier | MemoryRedis, project: str, replay_speed: float = 1.0) -> None:
+    def __init__(
+        self, redis: RedisTier | RedisClusterTier | MemoryRedis, project: str, replay_speed: float = 1.0
+    ) -> None:
         self._redis, self._speed = redis, replay_speed
         key = redis_watermarks_key(project)
         self._command = b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%s\r\n" % (len(key), key)
@@ -60,7 +63,7 @@ class Watermarks:
         Raises:
             StoreUnavailable: it does not.
         """
-        answer = await self._redis.receive(self._redis.send(self._command, 1))
+        answer = await self._redis.receive(self._redis.send([self._command]))
         pairs = iter(answer)
         self._stored = {k: v for k, v in zip(pairs, pairs, strict=True) if k is not None and v is not None}
         self._known = {}

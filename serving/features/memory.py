@@ -32,7 +32,7 @@ class MemoryRedis:
         self.hashes: dict[bytes, dict[bytes, bytes]] = {k: dict(v) for k, v in (hashes or {}).items()}
         self.down = self.stalled = False
 
-    def send(self, commands: bytes, count: int) -> asyncio.Future[list[bytes | None]]:
+    def send(self, commands: Sequence[bytes]) -> asyncio.Future[list[bytes | None]]:
         """See `RedisTier.send`."""
         answer: asyncio.Future[list[bytes | None]] = asyncio.get_running_loop().create_future()
         if self.stalled:
@@ -41,9 +41,9 @@ class MemoryRedis:
             answer.set_exception(StoreUnavailable("the Redis tier in memory is down"))
             return answer
         reader = hiredis.Reader()
-        reader.feed(commands)
+        reader.feed(b"".join(commands))
         values: list[bytes | None] = []
-        for _ in range(count):
+        for _ in commands:
             name, key, *fields = reader.gets()
             stored = self.hashes.get(key, {})
             if name == b"HGETALL":

@@ -25,6 +25,7 @@ from serving.features.freshness import Watermarks
 from serving.features.memory import MemoryDynamoDB, MemoryRedis
 from serving.features.plan import DYNAMODB, REDIS, Block, Plan
 from serving.features.redis import RedisTier
+from serving.features.redis_cluster import RedisClusterTier
 from serving.features.shared_reads import SharedReads, decode_in_turns
 from serving.features.values import Memo, ValueDecoder
 
@@ -44,7 +45,7 @@ class Tiers:
 
     def __init__(
         self,
-        redis: RedisTier | MemoryRedis,
+        redis: RedisTier | RedisClusterTier | MemoryRedis,
         dynamodb: DynamoDBTier | MemoryDynamoDB,
         settings: Settings,
         breakers: dict[str, Breaker] | None = None,
@@ -121,7 +122,7 @@ class FeatureReader:
         away: list[str] = []
         until, waiting = loop.time() + budget.redis_s, None
         if commands and self._tiers.breakers[REDIS].allows():
-            waiting = self._tiers.redis.send(b"".join(commands), len(commands))
+            waiting = self._tiers.redis.send(commands)
         try:
             parts = await self._read_dynamodb(user_id, ad_ids, budget.dynamodb_s, away)
         except BaseException:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, cast
 
 import hiredis
 
 from serving.clients.waiting import within
-from serving.errors import StoreUnavailable
+from serving.errors import Moved, OnItsWay, StoreUnavailable
 
 
 class _Pending:
@@ -71,7 +72,7 @@ class _Pipeline(asyncio.Protocol):
                     left -= 1
                     if type(answer) is list:
                         values += answer
-                    elif answer != b"OK":  # that of a login
+                    elif answer != b"OK":  # that of a login, or of ASKING
                         pending.error = answer
                 self._waiting.popleft()
                 if pending.future.done():  # its caller went away
@@ -79,7 +80,7 @@ class _Pipeline(asyncio.Protocol):
                 if pending.error is None:
                     pending.future.set_result(values)
                 else:
-                    pending.future.set_exception(StoreUnavailable(f"Redis refuses: {pending.error}"))
+                    pending.future.set_exception(_refusal(pending.error))
         except hiredis.ProtocolError as error:
             self.fail(f"sent something that is not RESP: {error}")
 
@@ -115,8 +116,8 @@ class RedisTier:
         self._pipeline: _Pipeline | None = None
         self._connecting: asyncio.Future[_Pipeline] | None = None
 
-    def send(self, commands: bytes, count: int) -> asyncio.Future[list[bytes | None]]:
-        """Sends `count` commands whose answers are lists (HMGET, HGETALL); never waits, also not for a connection.
+    def send(self, commands: Sequence[bytes]) -> asyncio.Future[list[bytes | None]]:
+        """Sends commands whose answers are lists (HMGET, HGETALL); never waits, also not for a connection.
 
         Returns:
             A future of the values of all answers, one after the other; StoreUnavailable when Redis cannot be reached,
@@ -124,8 +125,8 @@ class RedisTier:
         """
         pipeline = self._pipeline
         if pipeline is None or pipeline.closed:
-            return asyncio.ensure_future(self._connect_and_send(commands, count))
-        return pipeline.send(commands, count)
+            return asyncio.ensure_future(self._connect_and_send(commands))
+        return pipeline.send(b"".join(commands), len(commands))
 
     async def receive(
         self, answers: asyncio.Future[list[bytes | None]], within_s: float | None = None
@@ -141,16 +142,20 @@ class RedisTier:
         try:
             return await within(answers, self._timeout_s if within_s is None else within_s)
         except TimeoutError as error:
-            pipeline = self._pipeline
-            if pipeline is not None and pipeline.silent_s >= self._timeout_s:
-                pipeline.fail(f"was silent for {self._timeout_s} s")
+            self.give_up_if_silent()
             raise StoreUnavailable(f"Redis at {self._host}:{self._port}: {error}") from error
 
-    async def _connect_and_send(self, commands: bytes, count: int) -> list[bytes | None]:
+    def give_up_if_silent(self) -> None:
+        """Ends a connection that was silent for too long; its calls fail."""
+        pipeline = self._pipeline
+        if pipeline is not None and pipeline.silent_s >= self._timeout_s:
+            pipeline.fail(f"was silent for {self._timeout_s} s")
+
+    async def _connect_and_send(self, commands: Sequence[bytes]) -> list[bytes | None]:
         if self._connecting is None or self._connecting.done():
             self._connecting = asyncio.ensure_future(self._connect())
         pipeline = await asyncio.shield(self._connecting)  # one attempt for all that wait
-        return await pipeline.send(commands, count)
+        return await pipeline.send(b"".join(commands), len(commands))
 
     async def _connect(self) -> _Pipeline:
         if self._pipeline is not None and not self._pipeline.closed:
@@ -181,3 +186,10 @@ class RedisTier:
             self._connecting.cancel()
         if self._pipeline is not None:
             self._pipeline.fail("connection is being closed")
+
+
+def _refusal(answer: object) -> StoreUnavailable:
+    text = str(answer)
+    if text.startswith("ASK "):
+        return OnItsWay(text)
+    return Moved(text) if text.startswith("MOVED") else StoreUnavailable(f"Redis refuses: {text}")

@@ -16,6 +16,8 @@ from streaming.redis_writer.values import bulk
 CONNECT_S, ANSWER_S = 2.0, 10.0
 # Answers that pass by themselves: the server loads its data, is a replica now, has no memory or no master.
 PASSING = ("LOADING", "BUSY", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "MISCONF", "NOREPLICAS")
+# A node of a cluster that has not the key any more: whoever connects again learns who has.
+MOVED = ("MOVED",)
 
 
 def command(*arguments: bytes) -> bytes:
@@ -85,7 +87,7 @@ class Connection:
                 self._reader.feed(data)
         except OSError as error:
             raise redis.ConnectionError(str(error)) from error
-        if isinstance(found, hiredis.ReplyError) and str(found).startswith(PASSING):
+        if isinstance(found, hiredis.ReplyError) and str(found).startswith(PASSING + MOVED):
             raise redis.ConnectionError(str(found))
         return found
 

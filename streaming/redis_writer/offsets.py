@@ -11,6 +11,7 @@ from collections import deque
 
 from adfeast.clock import Clock
 from streaming.kafka_admin import Offsets
+from streaming.redis_writer.cluster import RedisClusterStore
 from streaming.redis_writer.store import RedisStore, Safety
 
 COMMIT_DELAY_MS = 3_000  # longer than the two seconds that a log written "every second" may lie back
@@ -19,7 +20,7 @@ COMMIT_DELAY_MS = 3_000  # longer than the two seconds that a log written "every
 class SafeOffsets:
     """Follows what was written to what may be committed."""
 
-    def __init__(self, store: RedisStore, clock: Clock) -> None:
+    def __init__(self, store: RedisStore | RedisClusterStore, clock: Clock) -> None:
         self._store, self._clock = store, clock
         self._cannot_say = False
         self.forget()

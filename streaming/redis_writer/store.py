@@ -11,13 +11,13 @@ import redis
 
 from adfeast.access import RedisAccess
 from adfeast.feast_ext.online_layout import redis_watermarks_key
+from adfeast.redis_slots import ASKING
 from adfeast.settings import Settings
 from streaming.redis_writer.connection import Connection, command
 from streaming.redis_writer.layout import Rows
 from streaming.redis_writer.values import bulk
 
-# Rows that one call of the script writes: a third of a row's price would be its own call. The settings name one server;
-# in a cluster a script may touch one slot only.
+# Rows that one call of the script writes: a third of a row's price would be its own call.
 TOGETHER = 64
 # Calls that are sent before their answers are read, so that a slow server answers in time.
 CALLS = 32
@@ -77,12 +77,26 @@ class Safety(Enum):
 
 
 class RedisStore:
-    """The writer's connections: one for rows, one to ask by; both are made by `connect`."""
+    """The writer's connections to one server: one for rows, one to ask by; both are made by `connect`.
 
-    def __init__(self, settings: Settings) -> None:
-        self._access = RedisAccess.of(settings)
+    Args:
+        access: the server; by default that of the settings.
+        probe: a key of the server to ask by.
+        together, calls: see `TOGETHER` and `CALLS`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        access: RedisAccess | None = None,
+        probe: bytes = b"",
+        together: int = TOGETHER,
+        calls: int = CALLS,
+    ) -> None:
+        self._access = access or RedisAccess.of(settings)
+        self._together, self._calls = together, calls
         self._watermarks = redis_watermarks_key(settings.project)
-        self._probe = f"adfeast:written:{settings.project}".encode()
+        self._probe = probe or f"adfeast:written:{settings.project}".encode()
         self._rows: Connection | None = None
         self._asking: Connection | None = None
         self._write = self._advance = b""
@@ -131,11 +145,12 @@ class RedisStore:
         Raises:
             redis.ConnectionError: none, some or all rows were written; writing them again does no harm.
         """
-        pieces = [(r, range(i, min(i + TOGETHER, len(r.keys)))) for r in rows for i in range(0, len(r.keys), TOGETHER)]
+        n = self._together
+        pieces = [(r, range(i, min(i + n, len(r.keys)))) for r in rows for i in range(0, len(r.keys), n)]
         older, bad = 0, []
         answers = []
-        for i in range(0, len(pieces), CALLS):
-            answers += self._call([self._command(*p) for p in pieces[i : i + CALLS]])
+        for i in range(0, len(pieces), self._calls):
+            answers += self._call([self._command(*p) for p in pieces[i : i + self._calls]])
         for (r, piece), answer in zip(pieces, answers, strict=True):
             if isinstance(answer, int):
                 older += answer
@@ -145,6 +160,15 @@ class RedisStore:
             older += sum(found for found in single if isinstance(found, int))
             bad += [(r, i, str(e)) for i, e in zip(piece, single, strict=True) if isinstance(e, hiredis.ReplyError)]
         return older, bad
+
+    def write_arriving(self, rows: Rows, place: int) -> int | str:
+        """Writes one row of a slot that is on its way to this server: 1 if it was older, or why it is refused.
+
+        Raises:
+            redis.ConnectionError: as above.
+        """
+        _, answer = self._call([ASKING, self._command(rows, range(place, place + 1))])
+        return answer if isinstance(answer, int) else str(answer)
 
     def _command(self, rows: Rows, piece: range) -> bytes:
         count = 3 + 3 + rows.width + len(piece) * (2 + rows.width)

@@ -23,10 +23,10 @@ from adfeast.settings import Settings
 from streaming.errors import StreamingError
 from streaming.kafka_admin import quiet
 from streaming.redis_writer.batch import read
+from streaming.redis_writer.cluster import open_store
 from streaming.redis_writer.offsets import SafeOffsets
 from streaming.redis_writer.refusals import Refusals
 from streaming.redis_writer.stats import WriterStats
-from streaming.redis_writer.store import RedisStore
 from streaming.redis_writer.views import KnownViews
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class RedisWriter:
         self.stats = WriterStats(clock)
         self._views = KnownViews(settings, load, clock)
         self._refusals = Refusals(settings, clock)
-        self._store = RedisStore(settings)
+        self._store = open_store(settings)
         self._offsets = SafeOffsets(self._store, clock)
         self._pause = PAUSE_S
         self._turn, self._turned_ms = last_turn(settings.local), 0

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from adfeast.access import RedisAccess
 from adfeast.clock import ManualClock, to_ms
 from adfeast.contract.definitions import Definitions
 from adfeast.contract.ids import MISSING_ID, hash_id
@@ -25,7 +26,7 @@ from serving.features.columns import Features, Rows
 from serving.features.dynamodb import DynamoDBTier
 from serving.features.plan import compile_plan
 from serving.features.reader import FeatureReader, Tiers
-from serving.features.redis import RedisTier
+from serving.features.redis_cluster import redis_tier
 from tests.contract.feature_rows import fill, rows
 from tests.contract.watermarks import stand_at
 
@@ -33,6 +34,15 @@ MOMENT = datetime(2019, 11, 24, 10, 0, 0, 123000, UTC)
 USERS = [f"reader-user-{i}" for i in range(20)]
 ADS = [f"reader-ad-{i}" for i in range(60)]
 MISSING = {"sparse": MISSING_ID, "list": MISSING_ID, "embedding": 0.0}
+
+
+@pytest.fixture(scope="module", params=["server", "cluster"])
+def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    """With the Redis tier on one server, and on a cluster of three masters."""
+    if request.param == "server":
+        return settings
+    host, port = request.getfixturevalue("redis_cluster").addresses[0]
+    return settings.model_copy(update={"redis_host": host, "redis_port": port, "redis_cluster": True})
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +65,7 @@ def read(
 
     async def run() -> list[Features]:
         plan = compile_plan(definitions, definitions.contract(settings.feature_service))
-        tiers = Tiers(RedisTier(settings.redis_host, settings.redis_port), DynamoDBTier(settings), settings)
+        tiers = Tiers(redis_tier(RedisAccess.of(settings)), DynamoDBTier(settings), settings)
         reader = FeatureReader(plan, tiers, settings, ManualClock(to_ms(MOMENT)))
         try:
             await tiers.watermarks.look()

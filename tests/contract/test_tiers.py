@@ -10,23 +10,29 @@ import boto3
 import pytest
 import redis
 
+from adfeast.access import RedisAccess
 from adfeast.feast_ext.online_layout import dynamodb_id, redis_field, redis_key, redis_time_field
 from adfeast.settings import Settings
 from serving.features.dynamodb import DynamoDBTier
 from serving.features.memory import MemoryDynamoDB, MemoryRedis
 from serving.features.redis import RedisTier
+from serving.features.redis_cluster import RedisClusterTier, redis_tier
 
-Both = tuple[RedisTier | MemoryRedis, DynamoDBTier | MemoryDynamoDB]
+Both = tuple[RedisTier | RedisClusterTier | MemoryRedis, DynamoDBTier | MemoryDynamoDB]
 KEY = redis_key("user_id", "tier-user", "tiers")
 HASH = {redis_field("v", "f"): b"\x20\x03", redis_time_field("v"): b"\x08\x01"}
 TABLE, ID = "tiers.contract", dynamodb_id("user_id", "tier-user")
 ITEM = {"entity_id": {"S": ID}, "event_ts": {"S": "2019-11-28 00:00:00+00:00"}, "values": {"M": {"f": {"B": "IAM="}}}}
 
 
-@pytest.fixture(params=["real", "memory"])
+@pytest.fixture(params=["real", "cluster", "memory"])
 def make(request: pytest.FixtureRequest) -> Callable[[], Both]:
     if request.param == "memory":
         return lambda: (MemoryRedis({KEY: HASH}), MemoryDynamoDB({TABLE: {ID: ITEM}}))
+    if request.param == "cluster":
+        access = RedisAccess(*request.getfixturevalue("redis_cluster").addresses[0], cluster=True)
+        access.client().hset(KEY, mapping=HASH)
+        return lambda: (redis_tier(access), MemoryDynamoDB({TABLE: {ID: ITEM}}))
     settings: Settings = request.getfixturevalue("settings")
     redis.Redis(settings.redis_host, settings.redis_port).hset(KEY, mapping=HASH)
     client: Any = boto3.client(
@@ -56,9 +62,9 @@ def test_hashes_answer_in_order_and_what_is_missing_is_none(make: Callable[[], B
     async def ask() -> list[bytes | None]:
         tier, _ = make()
         fields = [*HASH, b"nothing"]
-        commands = command(KEY, fields) + command(b"nobody", fields)
+        commands = [command(KEY, fields), command(b"nobody", fields)]
         try:
-            return await tier.receive(tier.send(commands, 2))
+            return await tier.receive(tier.send(commands))
         finally:
             tier.close()
 
@@ -68,9 +74,9 @@ def test_hashes_answer_in_order_and_what_is_missing_is_none(make: Callable[[], B
 def test_a_whole_hash_is_read_field_and_value_in_turn(make: Callable[[], Both]) -> None:
     async def ask() -> list[bytes | None]:
         tier, _ = make()
-        commands = b"".join(b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%s\r\n" % (len(k), k) for k in (KEY, b"nobody"))
+        commands = [b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%s\r\n" % (len(k), k) for k in (KEY, b"nobody")]
         try:
-            return await tier.receive(tier.send(commands, 2))
+            return await tier.receive(tier.send(commands))
         finally:
             tier.close()
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import redis
-
+from adfeast.access import RedisAccess
 from adfeast.contract.definitions import Definitions
 from adfeast.feast_ext.online_layout import redis_watermark_field, redis_watermarks_key, redis_ways_field
 from adfeast.settings import Settings
@@ -25,6 +24,6 @@ def watermark_fields(views: Iterable[str], ms: int) -> dict[bytes, bytes]:
 def stand_at(settings: Settings, definitions: Definitions, ms: int) -> None:
     """Every stream view has come to `ms`, and not further."""
     views = [v.name for v in definitions.views.values() if v.kind == "stream"]
-    client = redis.Redis(settings.redis_host, settings.redis_port)
+    client = RedisAccess.of(settings).client()
     client.hset(redis_watermarks_key(settings.project), mapping=watermark_fields(views, ms))
     client.close()

@@ -15,7 +15,7 @@ from tests.infra.manifests import BY_HAND, Object, of, programs
 from tests.infra.pod_rules import SIGNS
 
 SECRET_SETTINGS = {"registry_url", "ledger_url", "aws_access_key_id", "aws_secret_access_key"}
-SECRET_SETTINGS |= {"kafka_password", "redis_password", "mlflow_password", "mlflow_token", "triton_token"}
+SECRET_SETTINGS |= {"kafka_password", "redis_password", "mlflow_password", "mlflow_token", "triton_token", "forget_key"}
 SECRETS = {f"ADFEAST_{name.upper()}" for name in SECRET_SETTINGS} | {"MLFLOW_BACKEND_STORE_URI"}
 
 

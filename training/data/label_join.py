@@ -24,8 +24,8 @@ from adfeast.contract import snapshots
 from adfeast.contract.events import CLICKS, EVENT_TIME, IMPRESSIONS, REQUEST_ID
 from adfeast.contract.signature import AD, USER, Contract
 from adfeast.feast_ext.registry import load_definitions
-from adfeast.lake import filesystem, parquet_files
-from adfeast.ledger import Claim, Ledger
+from adfeast.lake import STAGING, filesystem, parquet_files
+from adfeast.ledger import LAKE, Claim, Ledger
 from adfeast.settings import Settings
 from training.data import completeness
 from training.data.columns import training_schema
@@ -34,7 +34,7 @@ from training.data.labelled import label
 from training.data.sampled import sample
 from training.data.served import Found, find_snapshots, known_contracts
 from training.data.spark import spark_session
-from training.data.tables import STAGING, make_folder, publish_local
+from training.data.tables import make_folder, publish_local
 from training.errors import NothingToLabel
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ def run(
         return made
     completeness.require(settings, _needs(end, label_window, known, grace), clock)
     # `again`: another set of that name may have taken its folder since.
-    with ledger.claim(JOB, name, digest, start, end, again=True) as claim:
+    with ledger.claim(JOB, name, digest, start, end, again=True, apart=LAKE) as claim:
         assert claim is not None
         result = _make(settings, start, end, label_window, name, known, negatives, claim)
         claim.rows = result.counts["rows"]

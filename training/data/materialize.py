@@ -23,7 +23,7 @@ from adfeast.clock import Clock
 from adfeast.contract.definitions import Definitions, View
 from adfeast.errors import AdfeastError
 from adfeast.feast_ext.registry import load_definitions
-from adfeast.ledger import Claim, Ledger, Run, RunInProgress
+from adfeast.ledger import LAKE, Claim, Ledger, Run, RunInProgress
 from adfeast.settings import Settings
 from adfeast.watermarks import archived_until
 from training.data.intervals import GRACE, LATENESS, last_end, pending, require_end, require_past, waits_for
@@ -188,7 +188,8 @@ class _Maker:
         again, before = self._again or replaced, _rows_before(runs, end)
         kept: Claim | None = None
         try:
-            with self._ledger.claim(JOB, view.name, view.digest, end - self._every, end, again=again) as claim:
+            start = end - self._every
+            with self._ledger.claim(JOB, view.name, view.digest, start, end, again=again, apart=LAKE) as claim:
                 kept = claim
                 if claim is None:
                     return Outcome(view.name, end, "done", reason="made by another process meanwhile")

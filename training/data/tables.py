@@ -20,13 +20,12 @@ from pyspark.sql import types as T  # noqa: N812
 from adfeast.contract.definitions import Definitions, Table
 from adfeast.contract.events import EVENT_ID, EVENT_TIME
 from adfeast.contract.ids import SPARK_HASH_ID
-from adfeast.lake import filesystem, open_table, parquet_files
+from adfeast.lake import STAGING, filesystem, open_table, parquet_files
 from adfeast.settings import Settings
 from training.data.spark import spark_url
 from training.errors import MissingTable
 
 DATE = "date"
-STAGING = "_staging"
 _SPARK: dict[str, T.DataType] = {
     "string": T.StringType(),
     "int": T.IntegerType(),

@@ -21,7 +21,7 @@ from adfeast.clock import Clock, to_datetime
 from adfeast.contract.signature import AD, USER
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.lake import filesystem, parquet_files
-from adfeast.ledger import Ledger
+from adfeast.ledger import LAKE, Ledger
 from adfeast.settings import Settings
 from training.data.columns import column_names, contract_of, interval_of, training_schema
 from training.data.expectations import evaluate
@@ -71,7 +71,7 @@ def run(
     limits = dict(most_missing or {})
     subject, digest = path.rstrip("/")[-200:], _digest(fs, files, click_rate, limits)
     ledger = Ledger(settings, clock)
-    with ledger.claim(JOB, subject, digest, start, end) as claim:
+    with ledger.claim(JOB, subject, digest, start, end, apart=LAKE) as claim:
         if claim is not None:
             checked = _check(settings, path, dataset, click_rate, limits)
             claim.rows = checked.rows

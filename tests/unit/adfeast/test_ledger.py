@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from adfeast.clock import ManualClock, to_ms
-from adfeast.ledger import LEASE, LeaseLost, Ledger, RunInProgress
+from adfeast.ledger import LAKE, LEASE, LeaseLost, Ledger, RunInProgress
 from adfeast.settings import Settings
 
 END = datetime(2019, 11, 29, tzinfo=UTC)
@@ -147,3 +148,29 @@ def test_a_lease_is_held_by_one_and_given_on(settings, clock):
         1 / 0  # noqa: B018
     with other.lease("deploy"):
         assert ledger.runs() == []
+
+
+def test_a_run_does_not_begin_while_the_lease_is_held_that_it_stays_apart_from(settings, clock):
+    ledger = Ledger(settings, clock)
+    with ledger.lease(LAKE):
+        with pytest.raises(RunInProgress, match="'lake'"), ledger.claim("job", "view", "d", END - DAY, END, apart=LAKE):
+            pytest.fail("it began")
+        assert (ledger.runs(), ledger.at_work()) == ([], []), "it left a trace"
+        with ledger.claim("other", "view", "d", END - DAY, END):
+            assert [r.job for r in ledger.at_work()] == ["other"]
+    with ledger.claim("job", "view", "d", END - DAY, END, apart=LAKE) as claim:
+        assert claim is not None
+
+
+def test_a_lease_that_is_taken_while_a_run_begins_is_noticed(settings, clock, monkeypatch):
+    ledger, held = Ledger(settings, clock), contextlib.ExitStack()
+    take = ledger._take
+
+    def meanwhile(key, *args):
+        if key[1] != LAKE:
+            held.enter_context(Ledger(settings, clock).lease(LAKE))
+        return take(key, *args)
+
+    monkeypatch.setattr(ledger, "_take", meanwhile)
+    with held, pytest.raises(RunInProgress), ledger.claim("job", "view", "d", END - DAY, END, apart=LAKE):
+        pytest.fail("it began")

@@ -63,6 +63,7 @@ SECRETS = (
     "mlflow_password",
     "mlflow_token",
     "triton_token",
+    "forget_key",
 )
 GIVEN = {"mlflow_password": {"mlflow_username": "us"}}
 
@@ -96,11 +97,11 @@ def test_a_mistake_does_not_print_a_secret(file, text):
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_may_stand_in_a_file_and_is_never_shown(file, tmp_path, monkeypatch, name):
-    (tmp_path / "secret").write_text("hunter2\n")
+    (tmp_path / "secret").write_text("hunter2, which is long enough\n")
     monkeypatch.setenv(f"ADFEAST_{name.upper()}", f"file:{tmp_path / 'secret'}")
     settings = load_settings(**GIVEN.get(name, {}))
     found = getattr(settings, name)
-    assert (found if isinstance(found, str) else found.get_secret_value()) == "hunter2"
+    assert (found if isinstance(found, str) else found.get_secret_value()) == "hunter2, which is long enough"
     assert "hunter2" not in f"{settings!r} {settings}"
     (tmp_path / "secret").unlink()
     with pytest.raises(SettingsError, match=f"{name}: .*cannot be read from .*secret"):

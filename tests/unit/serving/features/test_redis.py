@@ -56,14 +56,14 @@ def test_a_late_answer_goes_to_nobody_else() -> None:
     async def use(tier: RedisTier, server: Server) -> None:
         for key in (b"late", b"later"):
             with pytest.raises(StoreUnavailable, match="within 10 ms"):
-                await tier.receive(tier.send(asked(key), 1), 0.01)
-        gone = asyncio.ensure_future(tier.receive(tier.send(asked(b"cancelled"), 1)))
-        waiting = asyncio.ensure_future(tier.receive(tier.send(asked(b"mine"), 1)))
+                await tier.receive(tier.send([asked(key)]), 0.01)
+        gone = asyncio.ensure_future(tier.receive(tier.send([asked(b"cancelled")])))
+        waiting = asyncio.ensure_future(tier.receive(tier.send([asked(b"mine")])))
         await asyncio.sleep(0.01)
         gone.cancel()
         server.may.set()
         assert await waiting == [b"mine"]
-        assert await tier.receive(tier.send(asked(b"next"), 1), 1) == [b"next"]
+        assert await tier.receive(tier.send([asked(b"next")]), 1) == [b"next"]
         assert server.connections == 1
 
     against(use)
@@ -72,13 +72,13 @@ def test_a_late_answer_goes_to_nobody_else() -> None:
 def test_a_connection_that_is_silent_for_too_long_is_given_up() -> None:
     async def use(tier: RedisTier, server: Server) -> None:
         with pytest.raises(StoreUnavailable):
-            await tier.receive(tier.send(asked(b"first"), 1), 0.01)
+            await tier.receive(tier.send([asked(b"first")]), 0.01)
         await asyncio.sleep(0.1)
-        waiting = tier.send(asked(b"second"), 1)
+        waiting = tier.send([asked(b"second")])
         with pytest.raises(StoreUnavailable):
             await tier.receive(waiting, 0.01)
         server.may.set()
-        assert await tier.receive(tier.send(asked(b"third"), 1), 1) == [b"third"]
+        assert await tier.receive(tier.send([asked(b"third")]), 1) == [b"third"]
         assert server.connections == 2
 
     against(use, timeout_s=0.05)
@@ -87,7 +87,7 @@ def test_a_connection_that_is_silent_for_too_long_is_given_up() -> None:
 def test_sending_never_waits_for_a_connection() -> None:
     async def use(tier: RedisTier, server: Server) -> None:
         server.may.set()
-        many = [tier.send(asked(b"%d" % n), 1) for n in range(20)]
+        many = [tier.send([asked(b"%d" % n)]) for n in range(20)]
         assert [await tier.receive(one, 1) for one in many] == [[b"%d" % n] for n in range(20)]
         assert server.connections == 1  # one attempt for all
 
@@ -98,7 +98,7 @@ def test_a_redis_that_is_not_there_is_named() -> None:
     async def run() -> None:
         tier = RedisTier("127.0.0.1", 1)
         with pytest.raises(StoreUnavailable, match=r"cannot connect to Redis at 127\.0\.0\.1:1"):
-            await tier.receive(tier.send(asked(b"x"), 1), 1)
+            await tier.receive(tier.send([asked(b"x")]), 1)
         tier.close()
 
     asyncio.run(run())

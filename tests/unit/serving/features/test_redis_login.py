@@ -41,7 +41,7 @@ def against(answer_to_login: bytes, use: Callable[[RedisTier], Awaitable[None]],
 
 async def read(tier: RedisTier) -> None:
     for _ in range(2):
-        assert await tier.receive(tier.send(ASK, 1)) == [b"v"]
+        assert await tier.receive(tier.send([ASK])) == [b"v"]
 
 
 def test_a_connection_logs_in_once_and_then_reads() -> None:
@@ -50,7 +50,7 @@ def test_a_connection_logs_in_once_and_then_reads() -> None:
 
 def test_those_that_come_while_it_logs_in_wait_for_the_same_connection() -> None:
     async def crowd(tier: RedisTier) -> None:
-        asked = [tier.send(ASK, 1) for _ in range(3)]
+        asked = [tier.send([ASK]) for _ in range(3)]
         assert [await tier.receive(answer) for answer in asked] == [[b"v"]] * 3
 
     heard = against(b"+OK\r\n", crowd)
