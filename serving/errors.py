@@ -55,6 +55,10 @@ class NotAcknowledged(ServingError):
     code = grpc.StatusCode.UNAVAILABLE
 
 
+class TableUnusable(AdfeastError):
+    """A file holds no table of ads that can be used; the stores answer, and whoever fills tables makes a new one."""
+
+
 class Overloaded(ServingError):
     """Too much is under way; `retry_ms` is when to call again, as gRPC clients with a retry policy do by themselves."""
 
