@@ -63,6 +63,9 @@ class CurrentTable:
         return ""
 
 
+Parts = list[tuple[str, Block, Rows]]
+
+
 @dataclass(frozen=True)
 class Taken:
     """Rows of n ads.
@@ -74,6 +77,40 @@ class Taken:
 
     rows: Mapping[str, Rows]
     lacking: list[int]
+
+    def among(self, plan: Plan, read: Parts, stale: tuple[str, ...]) -> Parts:
+        """What was read from the stores, with the rows of ads put among these.
+
+        Args:
+            stale: views that are so in the stores.
+        """
+        if not self.rows:
+            return read
+        stored = {block.views[0].tier: rows for source, block, rows in read if source == AD}
+        parts = [part for part in read if part[0] != AD]
+        for tier in (REDIS, DYNAMODB):
+            block = plan.block(AD, tier)
+            if block is None:
+                continue
+            rows = self.rows.get(tier)
+            if rows is None:
+                rows = stored[tier]
+            elif self.lacking:
+                rows.copy_from(self.lacking, stored[tier], slice(None))
+                frozen = [view.name in stale for view in block.views]
+                if any(frozen):
+                    rows.frozen = np.zeros(rows.times.shape, np.bool_)
+                    rows.frozen[self.lacking] = frozen
+            parts.append((AD, block, rows))
+        return parts
+
+    def stale_everywhere(self, plan: Plan, stale: tuple[str, ...]) -> tuple[str, ...]:
+        """The views of `stale` that are so for all ads: what the table vouches for is not."""
+        block = plan.block(AD, REDIS)
+        if not stale or block is None or REDIS not in self.rows:
+            return stale
+        fresh = {view.name for view in block.views}
+        return tuple(view for view in stale if view not in fresh)
 
 
 NOTHING = Taken({}, [])
