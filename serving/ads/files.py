@@ -1,9 +1,13 @@
-"""Where tables of ads lie. A link says which one is current; it is replaced in one step, and so is what servers read."""
+"""Where tables of ads lie. A link says which one is current: it is replaced in one step, and with it what is read."""
 
 from __future__ import annotations
 
 import os
+import time
+from dataclasses import dataclass
 from pathlib import Path
+
+OLDEST_TURN_S = 10.0
 
 
 def current_file(folder: Path, project: str) -> Path:
@@ -24,6 +28,39 @@ def offsets_file(table: Path) -> Path:
 def sign_file(folder: Path, project: str) -> Path:
     """The file that is as old as the last turn of whoever fills the tables; it holds what keeps it from being ready."""
     return folder / f"{project}.turn"
+
+
+@dataclass(frozen=True)
+class Sign:
+    """What the keeper of a table last said.
+
+    Attributes:
+        problem: what keeps servers from reading everything out of the table; empty if nothing does.
+        size: of the table, for people.
+    """
+
+    age_s: float
+    problem: str
+    size: str = ""
+
+    @property
+    def alive(self) -> bool:
+        return self.age_s <= OLDEST_TURN_S
+
+    @property
+    def text(self) -> str:
+        """What is wrong, empty if nothing is."""
+        return self.problem if self.alive else f"the last turn of its keeper is {self.age_s:.0f} s old"
+
+
+def sign_of(folder: Path, project: str) -> Sign | None:
+    """None where there never was a keeper."""
+    file = sign_file(folder, project)
+    try:
+        age_s, said = time.time() - file.stat().st_mtime, file.read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    return Sign(age_s, *said[:2]) if said else None
 
 
 def point(folder: Path, project: str, table: Path) -> None:

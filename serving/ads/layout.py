@@ -1,7 +1,7 @@
 """What stands in a table of ads: the features of all ad views, as the blocks of a plan of their own.
 
-A stream view of the Redis tier and a batch view of the DynamoDB tier can be followed; others are left to the stores. How
-a feature is made is no part of it: the stores, too, keep the values of a changed view until they are written anew.
+A stream view of the Redis tier and a batch view of the DynamoDB tier can be followed; others are left to the stores.
+How a feature is made is no part of it: the stores, too, keep the values of a changed view until they are written anew.
 """
 
 from __future__ import annotations

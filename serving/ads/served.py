@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from adfeast.contract.signature import AD, Role
 from adfeast.contract.tensors import Columns, as_slice
-from serving.ads.files import current_file
+from serving.ads.files import current_file, sign_of
 from serving.ads.layout import Column
 from serving.ads.table import Part, Table
 from serving.errors import TableUnusable
@@ -39,20 +39,34 @@ class CurrentTable:
 
     Attributes:
         table: None while there is none that can be used.
+        problem: why ads are, or may soon be, read from the stores.
+        waits: a keeper is at work that has not caught up: a server that starts waits for it.
     """
 
     def __init__(self, folder: Path | None, project: str, replay_speed: float = 1.0) -> None:
-        self._link = current_file(folder, project) if folder else None
+        self._link, self._project = current_file(folder, project) if folder else None, project
         self._target: Path | None = None
         self.speed = replay_speed
         self.table: Table | None = None
+        self.problem, self.waits = "", False
 
     async def look(self) -> str:
-        """Maps the file that is current now, if it is another one; says why there is none."""
-        if self._link is None or not self._link.is_symlink():
+        """Maps the file that is current now, if it is another one; says what is wrong with it, or with its keeper."""
+        if self._link is None:
+            return ""
+        wrong, sign = self._map(self._link), sign_of(self._link.parent, self._project)
+        # A keeper that is dead is not waited for.
+        self.waits = sign is not None and sign.alive and bool(sign.problem or self.table is None)
+        if sign is not None:
+            wrong = wrong or sign.text
+        self.problem = f"table of ads: {wrong}" if wrong else ""
+        return self.problem
+
+    def _map(self, link: Path) -> str:
+        if not link.is_symlink():
             self.table = self._target = None
             return ""
-        target = self._link.resolve()
+        target = link.resolve()
         if target != self._target:
             try:
                 self.table = Table(target)
@@ -196,9 +210,15 @@ class _TableBlock:
         return cls(block, part, columns, as_slice(features), views)
 
     def copy(self, rows: Rows, at: Columns, slots: NDArray[np.intp]) -> None:
-        """Sets the rows `at` to those of the slots."""
+        """Sets the rows `at` (a slice: all) to those of the slots."""
+        whole = isinstance(at, slice)
         for role, columns in self.columns.items():
-            if rows.arrays[role].shape[1]:
-                rows.arrays[role][at] = self.part.arrays[role].take(slots, axis=0)[:, columns]
+            if not rows.arrays[role].shape[1]:
+                continue
+            found = self.part.arrays[role].take(slots, axis=0)[:, columns]
+            if whole:
+                rows.arrays[role] = found  # a vector of each ad is not copied twice
+            else:
+                rows.arrays[role][at] = found
         rows.absent[at] = ~self.part.present.take(slots, axis=0)[:, self.features]
         rows.times[at] = self.part.times.take(slots, axis=0)[:, self.views]

@@ -24,14 +24,13 @@ import mmh3
 import numpy as np
 from numpy.typing import NDArray
 
-from adfeast.contract.signature import DTYPES, Role
+from adfeast.contract.signature import Role
 from serving.ads.layout import ROLES, PartLayout, TableLayout
+from serving.ads.places import HEAD_BYTES, KEY_BYTES, Place, places
 from serving.errors import TableUnusable
 from serving.features.columns import Rows
 
-KEY_BYTES = 64  # a longer id is left to the stores
 TOGETHER = 64  # rows that are torn at a time while many are written: tens of microseconds
-HEAD_BYTES = 1 << 17
 MEMO = 1 << 18  # ads whose slot a process has at hand
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _MAGIC = 0x53444145464441
@@ -82,15 +81,14 @@ class Table:
     def _take_arrays(self) -> None:
         self.marks: dict[str, NDArray[np.int64]] = {}
         self.parts: dict[str, Part] = {}
-        places = _places(self.layout, self.capacity)
-        found = {name: self._array(place) for name, place in places.items()}
+        found = {name: self._array(place) for name, place in places(self.layout, self.capacity).items()}
         self._keys, self._index, self._sequence = found["keys"], found["index"], found["sequence"]
         for tier, part in self.layout.parts.items():
             arrays = {role: found[f"{tier}.{role}"] for role in ROLES}
             self.parts[tier] = Part(part, arrays, found[f"{tier}.present"], found[f"{tier}.times"])
             self.marks[tier] = found[f"{tier}.marks"]
 
-    def _array(self, place: _Place) -> NDArray[Any]:
+    def _array(self, place: Place) -> NDArray[Any]:
         size = int(np.prod(place.shape))
         return np.frombuffer(self._memory, place.dtype, size, place.offset).reshape(place.shape)
 
@@ -112,7 +110,7 @@ class Table:
         return slots
 
     def _look_up(self, key: str) -> int:
-        data = key.encode(errors="surrogatepass")
+        data = key.encode()
         if not fits(data):
             return -1
         index, mask = self._index, len(self._index) - 1
@@ -128,11 +126,11 @@ class Table:
 
     def sequence(self, slots: NDArray[np.intp]) -> NDArray[np.int64]:
         """The rows' numbers; odd while they are written."""
-        return self._sequence.take(slots)  # type: ignore[no-any-return]
+        return self._sequence.take(slots)
 
     def ads(self) -> list[str]:
         """The ids of all ads."""
-        return [str(key, errors="surrogatepass") for key in self._keys[: len(self)].tolist() if key]
+        return [key.decode(errors="ignore") for key in self._keys[: len(self)].tolist() if key]
 
 
 class WrittenTable(Table):
@@ -147,7 +145,7 @@ class WrittenTable(Table):
         text = json.dumps({"layout": layout.text, "capacity": capacity, "boot": _BOOT.read_text()}).encode()
         if 8 * _WORDS + len(text) > HEAD_BYTES:
             raise TableUnusable(f"{file}: the definitions have more ad features than a table's head can name")
-        size = max(place.offset + place.bytes for place in _places(layout, capacity).values())
+        size = max(place.offset + place.bytes for place in places(layout, capacity).values())
         new = file.with_suffix(".new")
         with new.open("wb") as made:
             made.write(np.array([_MAGIC, len(text), *[0] * (_WORDS - 2)], np.int64).tobytes() + text)
@@ -163,7 +161,7 @@ class WrittenTable(Table):
     def torn(self) -> list[str]:
         """Ads whose row an earlier writer left half written."""
         slots = np.flatnonzero(self._sequence[: len(self)] & 1)
-        return [str(key, errors="surrogatepass") for key in self._keys[slots].tolist() if key]
+        return [key.decode(errors="ignore") for key in self._keys[slots].tolist() if key]
 
     def checked(self, at_ms: int) -> None:
         """Says that the batch side holds everything that was published until then."""
@@ -176,14 +174,14 @@ class WrittenTable(Table):
             rows: for each tier, as many rows as keys.
         """
         slots = self.find(keys)
-        new = [i for i in np.flatnonzero(slots < 0).tolist() if fits(keys[i].encode(errors="surrogatepass"))]
+        new = [i for i in np.flatnonzero(slots < 0).tolist() if fits(keys[i].encode())]
         new = new[: self.room]
         first = len(self)
         # Given away before they are used: whoever comes after a crash must not give them to another ad.
         self._words[_ADS] = first + len(new)
         for slot, i in enumerate(new, first):
             slots[i] = slot
-            self._keys[slot] = keys[i].encode(errors="surrogatepass")
+            self._keys[slot] = keys[i].encode()
         kept = np.flatnonzero(slots >= 0)
         for start in range(0, len(kept), TOGETHER):
             some = kept[start : start + TOGETHER]
@@ -202,7 +200,7 @@ class WrittenTable(Table):
 
     def _publish(self, key: str, slot: int) -> None:
         index, mask = self._index, len(self._index) - 1
-        at = _hash(key.encode(errors="surrogatepass")) & mask
+        at = _hash(key.encode()) & mask
         while index[at]:
             at = (at + 1) & mask
         index[at] = slot + 1
@@ -226,41 +224,6 @@ class Writing:
 def fits(key: bytes) -> bool:
     """Whether an id can stand in a table: numpy drops zeros at the end of a text."""
     return 0 < len(key) <= KEY_BYTES and key[-1] != 0
-
-
-def bytes_an_ad(layout: TableLayout) -> int:
-    """What one ad takes in the file."""
-    return KEY_BYTES + 8 + sum(part.row_bytes for part in layout.parts.values())
-
-
-@dataclass(frozen=True)
-class _Place:
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int
-
-    @property
-    def bytes(self) -> int:
-        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
-
-
-def _places(layout: TableLayout, capacity: int) -> dict[str, _Place]:
-    """Where each array begins: on a page of its own, so that what is not used is no memory."""
-    wanted: list[tuple[str, str, tuple[int, ...]]] = [
-        ("index", "int64", (1 << (2 * capacity - 1).bit_length(),)),
-        ("keys", f"S{KEY_BYTES}", (capacity,)),
-        ("sequence", "int64", (capacity,)),
-    ]
-    for tier, part in layout.parts.items():
-        wanted += [(f"{tier}.{role}", DTYPES[role], (capacity, part.width(role))) for role in ROLES]
-        wanted.append((f"{tier}.present", "bool", (capacity, len(part.columns))))
-        wanted.append((f"{tier}.times", "int64", (capacity, len(part.views))))
-        wanted.append((f"{tier}.marks", "int64", (len(part.views),)))
-    found, at = {}, HEAD_BYTES
-    for name, dtype, shape in wanted:
-        found[name] = place = _Place(dtype, shape, at)
-        at += -(-place.bytes // mmap.PAGESIZE) * mmap.PAGESIZE
-    return found
 
 
 def _hash(key: bytes) -> int:

@@ -6,7 +6,7 @@ does not answer, a writer that stands still and a job that is dead all end in th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from adfeast.contract.definitions import View
 from adfeast.contract.event_rules import AHEAD_MS
@@ -31,6 +31,11 @@ class Watermarks:
         self._command = b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%s\r\n" % (len(key), key)
         self._stored: dict[bytes, bytes] = {}
         self._known: dict[str, int | None] = {}
+
+    @property
+    def stored(self) -> Mapping[bytes, bytes]:
+        """The hash of watermarks as Redis last gave it."""
+        return self._stored
 
     def of(self, view: str) -> int | None:
         """The watermark of a view in milliseconds since 1970, None while none is known."""
