@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     wants and an auction does not. `max_candidates` of a Predict and `max_events` of a LogImpression or LogClick are
     what one call may bring. Batch values of ads are kept in memory for up to `ad_cache_ttl_s`: `ad_cache_rows`, or as
     many as `ad_cache_mb` hold if these are fewer. `ad_table` is a folder in which one process of the machine
-    (`adfeast ads keep`) keeps the rows of up to `ad_table_rows` ads for its servers, at best in a file system in memory;
+    (`adfeast ads keep`) keeps the rows of up to `ad_table_rows` ads for its servers, best on a file system in memory;
     None: ads are read from the stores. `grpc_shared_port` lets several servers of a machine listen on one
     address; each needs a `server_name` of its own then (default: host and process id). `replay_speed` says how many
     times faster than the wall clock events are replayed; promises of freshness stretch by it. `metrics_port` is where a

@@ -22,6 +22,7 @@ COMMANDS = {
     "gc": "cli.gc:gc",
     "stream": "cli.stream:stream",
     "serve": "cli.serve:serve",
+    "ads": "cli.ads:ads",
     "batch": "cli.batch:batch",
     "model": "cli.model:model",
     "demo": "cli.demo:demo",
