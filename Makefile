@@ -57,24 +57,28 @@ help: ## Show this list
 demo: setup ## Install all it needs, then run the whole loop on real data (KEEP=1 leaves the platform up)
 	@$(BIN)/adfeast demo $(if $(KEEP),--keep-up) $(ARGS)
 
-# Much of each half is waiting for servers; so the two run beside each other, each with a platform of its own.
+# Much of each half is waiting for servers; so the two run beside each other, each with a platform of its own. A failure is
+# shown once more at the end, where whoever reads a long log looks first.
 test: setup ## Install all it needs, then run every test (ARGS='-k name' for some)
-	@$(if $(ARGS),$(BIN)/pytest --basetemp $(LOCAL)/pytest $(ARGS),$(MAKE) --no-print-directory -j2 test-streams test-platform)
+	@$(if $(ARGS),$(BIN)/pytest --basetemp $(LOCAL)/pytest $(ARGS),$(BESIDE))
+BESIDE = rm -rf $(LOG) && mkdir -p $(LOG) && $(MAKE) --no-print-directory -k -j2 test-streams test-platform \
+	|| { echo "==> What failed" && grep -hE '^(E   |FAILED |ERROR )' $(LOG)/*.log; exit 1; }
 
+LOG := $(LOCAL)/tests
 STREAMS := tests/parity tests/integration/streams
 # JVMs that live for minutes on two cores spend much of their time compiling what they will not run again.
 BRIEF := -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
 # $(call half,name,arguments): its lines begin with its name
-half = unset MAKEFLAGS MFLAGS MAKELEVEL; JAVA_TOOL_OPTIONS="$(JAVA_TOOL_OPTIONS) $(BRIEF)" $(BIN)/pytest --basetemp $(LOCAL)/pytest-$(1) --durations 12 $(2) 2>&1 | sed -u 's/^/$(1) | /'
+half = unset MAKEFLAGS MFLAGS MAKELEVEL; JAVA_TOOL_OPTIONS="$(JAVA_TOOL_OPTIONS) $(BRIEF)" $(BIN)/pytest \
+	--basetemp $(LOCAL)/pytest-$(1) --durations 12 $(2) 2>&1 | tee -a $(LOG)/$(1).log | sed -u 's/^/$(1) | /'
 
 test-streams:
 	@echo "==> Tests of the stream jobs' Java function" && $(MAVEN) -f streaming/java/pom.xml test
-	@$(call half,streams,$(STREAMS))
-	@$(call half,streams,tests/e2e/test_drills.py)
+	@failed=; $(call half,streams,$(STREAMS)) || failed=1; $(call half,streams,tests/e2e/test_drills.py) && [ -z "$$failed" ]
 
 test-platform:
-	@$(call half,platform,tests/unit tests/contract tests/integration --ignore tests/integration/streams)
-	@$(call half,platform,tests/e2e --ignore tests/e2e/test_drills.py)
+	@failed=; $(call half,platform,tests/unit tests/contract tests/integration --ignore tests/integration/streams) || failed=1; \
+		$(call half,platform,tests/e2e --ignore tests/e2e/test_drills.py) && [ -z "$$failed" ]
 
 # Half a minute, most of it the imports of Feast and torch: what trains, and what downloads, is left to `make test`.
 unit: setup ## The tests of seconds: no platform, no training (ARGS='-k name' for some)

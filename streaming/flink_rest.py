@@ -82,6 +82,11 @@ class FlinkRest:
         """The job of this name that runs or tries to; the newest, if a rebuilt one runs beside a former one."""
         return next((j for j in self.jobs() if j.name == name and j.alive), None)
 
+    def incarnation(self) -> str:
+        """What tells one start of the JobManager from another: the random name of the folder it made for its web."""
+        found = {entry["key"]: entry["value"] for entry in self.ask("/jobmanager/config")}
+        return str(found["web.tmpdir"])
+
     def ended(self, name: str) -> list[str]:
         """Ids of the jobs of this name that the cluster remembers and that are over."""
         return sorted(j.id for j in self.jobs() if j.name == name and not j.alive)

@@ -301,9 +301,14 @@ class _Submission:
         return Action(job, "broken", path)
 
     def _job_id(self, begun: _Begun) -> str:
-        """Two who start the same job after the same others give it the same id, of which Flink accepts one."""
+        """Two who start the same job after the same others give it the same id, of which Flink accepts one.
+
+        A JobManager that was started again knows no others, but a TaskManager that lived on refuses the id of a job
+        that it had from the one before.
+        """
         spec = begun.plan["jobs"][begun.job]
-        parts = [spec["name"], spec["digest"], spec["tuning"], begun.restore, *self._rest.ended(spec["name"])]
+        before = [self._rest.incarnation(), *self._rest.ended(spec["name"])]
+        parts = [spec["name"], spec["digest"], spec["tuning"], begun.restore, *before]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     def _wait_running(self, identity: str) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from adfeast.settings import ROOT, Settings
+from adfeast.settings import Settings
 from cli import exit_codes
 from tests.integration.batch_lake import DAYS, FIRST, KEYS, Deployment, deploy
+from tests.integration.commands import alone, here
 
 END = FIRST + timedelta(days=DAYS)
-PROGRAM = "from cli.main import main; main(prog_name='adfeast')"
 
 
 @pytest.fixture(scope="module")
@@ -27,24 +25,19 @@ def lake(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Deploy
 
 
 @pytest.fixture(scope="module")
-def command(lake: Deployment) -> Any:
+def command(lake: Deployment) -> Iterator[Any]:
     """Runs one and gives its exit code and its JSON; nothing may stand on stderr."""
     file = Path(lake.settings.local) / "settings.yaml"
     file.write_text(yaml.safe_dump(json.loads(lake.settings.model_dump_json())))
 
-    def run(*arguments: str) -> tuple[int, dict[str, Any]]:
-        ended = subprocess.run(
-            [sys.executable, "-c", PROGRAM, "batch", *arguments, "--json"],
-            cwd=ROOT,
-            env=os.environ | {"ADFEAST_SETTINGS": str(file)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert ended.stderr == ""
-        return ended.returncode, json.loads(ended.stdout)
+    def run(*arguments: str, how: Callable[..., tuple[int, str, str]] = here) -> tuple[int, dict[str, Any]]:
+        code, said, error = how("batch", *arguments, "--json")
+        assert error == ""
+        return code, json.loads(said)
 
-    return run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ADFEAST_SETTINGS", str(file))
+        yield run
 
 
 def test_a_mistyped_year_is_refused(command):
@@ -56,14 +49,14 @@ def test_a_mistyped_year_is_refused(command):
 
 def test_what_cannot_be_made_yet_waits_and_is_made_later_once(lake, command):
     asked = ("materialize", "--until", END.isoformat(), "--view", "ad_history", "--view", "ad_catalogue")
-    code, answer = command(*asked)
+    code, answer = command(*asked, how=alone)  # with a Spark of its own, which would say much
     found = {o["view"]: (o["status"], o["rows"]) for o in answer["outcomes"]}
     assert (code, found) == (exit_codes.WAITS, {"ad_history": ("waits", 0), "ad_catalogue": ("done", KEYS)})
     lake.archived(END + timedelta(hours=1))
     code, answer = command(*asked)
     assert (code, [o["status"] for o in answer["outcomes"]]) == (exit_codes.DONE, ["done"])
     assert command(*asked) == (exit_codes.DONE, {"outcomes": []})
-    code, answer = command("runs", "--view", "ad_history")
+    code, answer = command("runs", "--view", "ad_history", how=alone)
     [made] = answer["runs"]
     assert (made["job"], made["status"], made["rows"], made["end"]) == ("batch_view", "done", KEYS, END.isoformat())
 

@@ -40,15 +40,16 @@ from tests.integration.serving.calls import (
     wait_for,
 )
 
-GENEROUS_S = 1.0  # a test's machine is busy; the budgets are some ten milliseconds
+# Live budgets are some ten milliseconds; on a busy machine, too, what does not stand still must be in time.
+BUDGET_MS, GENEROUS_S = "200", 1.5
 AUCTIONS = 12
 
 
 @pytest.fixture(scope="module")
 def address(platform: Platform, model: str) -> Iterator[str]:
-    """A server with the budgets of live traffic beside that of the other tests, which has a replay's."""
+    """A server with budgets like those of live traffic beside that of the other tests, which has a replay's."""
     where = f"127.0.0.1:{next(p for p in range(34_000, 35_000) if is_free(p))}"
-    budgets = {f"ADFEAST_{part}_BUDGET_MS": "40" for part in ("REDIS", "DYNAMODB", "TRITON")}
+    budgets = {f"ADFEAST_{part}_BUDGET_MS": BUDGET_MS for part in ("REDIS", "DYNAMODB", "TRITON")}
     own = {"ADFEAST_GRPC_ADDRESS": where, "ADFEAST_SERVER_NAME": "ladder", **budgets}
     settings = {"ADFEAST_SETTINGS": str(platform.home.settings_file)}
     log = (platform.home.root / "ladder.log").open("w")

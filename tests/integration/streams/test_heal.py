@@ -171,26 +171,10 @@ def test_a_changed_view_is_built_beside_its_running_job_and_nothing_is_written_t
     story.check()
 
 
-def test_what_ran_before_down_runs_after_up(side: StreamSide) -> None:
-    story = Story(side)
-    story.send(30)
-    wait_features(side.settings)
-    kept(side)
-    assert side.platform.down() == []
-    side.platform = Platform(side.platform.home.root, PARTS)
-    side.platform.up()
-    assert {s.part.name for s in side.platform.status() if s.state == "ready" and s.part.app} == {
-        "redis_writer",
-        "reconciler",
-    }
-    healed(side)
-    assert restored(side) == set(side.plan["jobs"])
-    story.check()
-
-
 def test_what_has_lost_its_checkpoint_or_cannot_read_it_is_built_again_and_the_archive_goes_on_where_it_committed(
     side: StreamSide,
 ) -> None:
+    # Before anything else is restarted: the TaskManager has had these jobs from the JobManager that dies.
     story = Story(side)
     story.send(30)
     wait_features(side.settings)
@@ -219,12 +203,29 @@ def test_what_has_lost_its_checkpoint_or_cannot_read_it_is_built_again_and_the_a
     story.check()
 
 
+def test_what_ran_before_down_runs_after_up(side: StreamSide) -> None:
+    story = Story(side)
+    story.send(30)
+    wait_features(side.settings)
+    kept(side)
+    assert side.platform.down() == []
+    side.platform = Platform(side.platform.home.root, PARTS)
+    side.platform.up()
+    assert {s.part.name for s in side.platform.status() if s.state == "ready" and s.part.app} == {
+        "redis_writer",
+        "reconciler",
+    }
+    healed(side)
+    assert restored(side) == set(side.plan["jobs"])
+    story.check()
+
+
 def test_parallelism_and_state_backend_change_and_the_state_is_kept(side: StreamSide) -> None:
     story, rest = Story(side), FlinkRest(side.settings.flink_rest)
     side.platform.stop("reconciler")
     disk = side.settings.model_copy(update={"stream_state_backend": "rocksdb"})
     wide = make_plan(side.definitions, side.settings, parallelism=2)
-    for plan in (wide, side.plan, make_plan(side.definitions, disk)):
+    for plan in (wide, make_plan(side.definitions, disk)):
         story.send(12)
         wait_features(side.settings)
         assert {(a.job, a.what) for a in submit(plan, side.settings)} == {(job, "restored") for job in plan["jobs"]}
