@@ -40,6 +40,7 @@ class CurrentTable:
     Attributes:
         table: None while there is none that can be used.
         problem: why ads are, or may soon be, read from the stores.
+        followed: a keeper is alive, so the watermarks of the table say what its rows hold and will go on.
         waits: a keeper is at work that has not caught up: a server that starts waits for it.
     """
 
@@ -48,13 +49,14 @@ class CurrentTable:
         self._target: Path | None = None
         self.speed = replay_speed
         self.table: Table | None = None
-        self.problem, self.waits = "", False
+        self.problem, self.waits, self.followed = "", False, False
 
     async def look(self) -> str:
         """Maps the file that is current now, if it is another one; says what is wrong with it, or with its keeper."""
         if self._link is None:
             return ""
         wrong, sign = self._map(self._link), sign_of(self._link.parent, self._project)
+        self.followed = sign is not None and sign.alive
         # A keeper that is dead is not waited for.
         self.waits = sign is not None and sign.alive and bool(sign.problem or self.table is None)
         if sign is not None:
@@ -145,10 +147,14 @@ class PlanTable:
         self._marks = table.marks.get(REDIS)
         self._mark_at = {name: i for i, name in enumerate(names)}
 
-    def take(self, ad_ids: Sequence[str], at_ms: int, clock_ms: int) -> Taken:
-        """The rows of ads as of a request's time; nothing where the table is behind."""
+    def take(self, ad_ids: Sequence[str], at_ms: int, clock_ms: int, *, followed: bool = True) -> Taken:
+        """The rows of ads as of a request's time; nothing where the table is behind.
+
+        Args:
+            followed: whether a keeper is alive. In a replay the time of requests may stand still, and no watermark ages.
+        """
         # Before the rows: these may be newer than the watermarks say, and never older.
-        tiers = [tier for tier in self._blocks if self._vouches(tier, at_ms, clock_ms)]
+        tiers = [t for t in self._blocks if (followed or t != REDIS) and self._vouches(t, at_ms, clock_ms)]
         if not tiers:
             return NOTHING
         slots = self.table.find(ad_ids)

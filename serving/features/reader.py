@@ -156,7 +156,7 @@ class FeatureReader:
             return NOTHING
         if self._table is None or self._table.table is not current:
             self._table = PlanTable(self._plan, current, self._tiers.ads.speed)
-        return self._table.take(ad_ids, at_ms, self._clock.now_ms())
+        return self._table.take(ad_ids, at_ms, self._clock.now_ms(), followed=self._tiers.ads.followed)
 
     def _decode_redis(self, values: list[bytes | None] | None, n: int, away: list[str]) -> Parts:
         parts, at = [], 0

@@ -25,7 +25,7 @@ from adfeast.feast_ext.online_layout import (
     redis_watermarks_key,
 )
 from adfeast.settings import Settings
-from serving.ads.files import point
+from serving.ads.files import point, sign_file
 from serving.ads.layout import TableLayout, plan_of_ads
 from serving.ads.served import PlanTable
 from serving.ads.stores import read_ads
@@ -54,7 +54,7 @@ class Stores:
         self.clock = ManualClock(NOW)
         layout = TableLayout.of(plan_of_ads(definitions))
         self.table = WrittenTable.create(folder / f"{definitions.project}-t.ads", layout, 100)
-        self.asked: list[int] = []
+        self.sign = sign_file(folder, definitions.project)
 
     def write(self, ad: str, value: int) -> None:
         at, block = Timestamp(), self.plan.blocks[AD, DYNAMODB]
@@ -82,6 +82,7 @@ class Stores:
         self.table.marks[REDIS][:] = NOW
         self.table.checked(NOW)
         point(self.table.file.parent, self.definitions.project, self.table.file)
+        self.sign.write_text("\n")
 
     async def read(self, ads: Sequence[str], with_table: bool = True, at_ms: int = NOW) -> Features:
         settings = self.settings if with_table else self.settings.model_copy(update={"ad_table": None})
@@ -175,6 +176,20 @@ def test_a_table_that_is_behind_gives_way_to_redis(stores: Stores) -> None:
         found = await stores.read(ADS)
         assert found.stale_views == ("u_fast", "a_fast")
         assert (found.ad_status == Status.STALE).any()
+
+    asyncio.run(run())
+
+
+def test_a_table_that_nobody_follows_gives_way_to_redis_though_its_watermarks_are_young(stores: Stores) -> None:
+    async def run() -> None:
+        await stores.fill(ADS)
+        for i, ad in enumerate(ADS):
+            stores.write(ad, i + 50)
+        assert column(stores, await stores.read(ADS), "a_count") == [0, 1, 2, 3, 4, 5]
+        stores.sign.unlink()
+        found = await stores.read(ADS)
+        assert column(stores, found, "a_count") == [50, 51, 52, 53, 54, 55]
+        assert column(stores, found, "a_score") == [0, 10, 20, 30, 40, 50]  # the batch side says itself how old it is
 
     asyncio.run(run())
 
