@@ -151,7 +151,7 @@ class PlanTable:
         """The rows of ads as of a request's time; nothing where the table is behind.
 
         Args:
-            followed: whether a keeper is alive. In a replay the time of requests may stand still, and no watermark ages.
+            followed: whether a keeper is alive: in a replay the time of requests may stand still, and no mark ages.
         """
         # Before the rows: these may be newer than the watermarks say, and never older.
         tiers = [t for t in self._blocks if (followed or t != REDIS) and self._vouches(t, at_ms, clock_ms)]
