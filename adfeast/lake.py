@@ -5,6 +5,7 @@ Only finished files count: names that start with `.` or `_` belong to a writer t
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -29,6 +30,16 @@ def filesystem(settings: Settings, url: str) -> tuple[pafs.FileSystem, str]:
         endpoint_override=settings.s3_endpoint,
     )
     return s3, url.removeprefix("s3://")
+
+
+def interval_name(end: datetime) -> str:
+    """The partition of the interval that ends at `end`."""
+    return f"as_of={end:%Y%m%dT%H%M%S}"
+
+
+def interval_folder(table: str, end: datetime) -> str:
+    """Where the rows of an interval of a batch view lie."""
+    return f"{table}/{interval_name(end)}"
 
 
 def parquet_files(fs: pafs.FileSystem, path: str) -> list[str]:

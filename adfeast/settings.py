@@ -33,7 +33,9 @@ class Settings(BaseSettings):
     `snapshot_before_answer` holds each Predict until Kafka has its snapshot: a crash then loses none, which a replay
     wants and an auction does not. `max_candidates` of a Predict and `max_events` of a LogImpression or LogClick are
     what one call may bring. Batch values of ads are kept in memory for up to `ad_cache_ttl_s`: `ad_cache_rows`, or as
-    many as `ad_cache_mb` hold if these are fewer. `grpc_shared_port` lets several servers of a machine listen on one
+    many as `ad_cache_mb` hold if these are fewer. `ad_table` is a folder in which one process of the machine
+    (`adfeast ads keep`) keeps the rows of up to `ad_table_rows` ads for its servers, best on a file system in memory;
+    None: ads are read from the stores. `grpc_shared_port` lets several servers of a machine listen on one
     address; each needs a `server_name` of its own then (default: host and process id). `replay_speed` says how many
     times faster than the wall clock events are replayed; promises of freshness stretch by it. `metrics_port` is where a
     program shows its Prometheus metrics on `metrics_host`; 0 shows none. `event_max_age_s` is how old an event may be
@@ -147,6 +149,8 @@ class Settings(BaseSettings):
     ad_cache_rows: int = Field(default=1 << 16, ge=1)
     ad_cache_mb: int = Field(default=256, ge=1)
     ad_cache_ttl_s: float = Field(default=60.0, ge=0)
+    ad_table: Path | None = None
+    ad_table_rows: int = Field(default=1 << 20, ge=1, le=1 << 24)
     redis_budget_ms: float = Field(default=15, gt=0, le=60_000)
     dynamodb_budget_ms: float = Field(default=25, gt=0, le=60_000)
     triton_budget_ms: float = Field(default=20, gt=0, le=60_000)

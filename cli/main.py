@@ -23,6 +23,7 @@ COMMANDS = {
     "forget": "cli.forget:forget",
     "stream": "cli.stream:stream",
     "serve": "cli.serve:serve",
+    "ads": "cli.ads:ads",
     "batch": "cli.batch:batch",
     "model": "cli.model:model",
     "demo": "cli.demo:demo",

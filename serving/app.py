@@ -25,6 +25,7 @@ from adfeast.metrics import show
 from adfeast.settings import Settings
 from serving import follower
 from serving.admission import Admission
+from serving.ads import served
 from serving.api import SERVICE, Prediction
 from serving.budget import Budget
 from serving.clients.http import HttpPool
@@ -60,6 +61,7 @@ log = logging.getLogger(__name__)
 STOP_GRACE_S = 5.0
 REPORT_S = 2.0
 WARM_UP = Budget(2.0, 2.0, 2.0)
+WAIT_FOR_ADS_S = 120.0  # how long a server waits for a table of ads that is being filled
 WAIT_FOR_MODEL_S = 30.0  # how long a server that cannot learn which model answers waits before it listens
 
 
@@ -98,6 +100,7 @@ class PredictionServer:
             Loop("follower", self._follower.look, follower.POLL_S, clock),
             Loop("health", self.health.look, LOOK_S, clock),
             Loop("watermarks", self._tiers.watermarks.look, freshness.POLL_S, clock),
+            Loop("ads", self._tiers.ads.look, served.POLL_S, clock),
             Loop("credentials", self._credentials.renew, RENEW_S, clock),
             Loop("event_schemas", self._events.look, events.POLL_S, clock),
             Loop("report", self._report, REPORT_S, clock),
@@ -123,7 +126,7 @@ class PredictionServer:
 
     def report(self) -> fleet.Report:
         """What this process says of itself."""
-        live = self._follower.live
+        live, ads = self._follower.live, self._tiers.ads
         return fleet.Report(
             server=self.name,
             address=self._settings.grpc_address,
@@ -131,7 +134,7 @@ class PredictionServer:
             contract=live.contract.hash,
             answers=live.answers.model.name if live.answers else "",
             holds=tuple(sorted(live.holds)),
-            problems=live.problems + self._events.problems,
+            problems=(*live.problems, *self._events.problems, *([ads.problem] if ads.problem else [])),
             acknowledged=self._publisher.acknowledged,
             lost=self._publisher.lost,
             refused=self._events.refusals.total,
@@ -152,6 +155,7 @@ class PredictionServer:
         show(self._settings, self._metrics)
         await self.health.tell()
         live = self._follower.live
+        await self._wait_for_ads()
         try:
             await self._tiers.watermarks.look()  # else the first answers would call everything stale
         except StoreUnavailable as error:
@@ -171,6 +175,15 @@ class PredictionServer:
         self._background = [asyncio.create_task(work) for work in beside]
         gc.collect()
         gc.freeze()  # what lives as long as the process is no longer searched: a 200 ms pause less
+
+    async def _wait_for_ads(self) -> None:
+        until = time.monotonic() + WAIT_FOR_ADS_S
+        await self._tiers.ads.look()
+        while self._tiers.ads.waits and time.monotonic() < until:
+            await asyncio.sleep(0.2)
+            await self._tiers.ads.look()
+        if self._tiers.ads.problem:
+            log.warning("%s; what it does not hold is read from the stores", self._tiers.ads.problem)
 
     async def stop(self) -> None:
         """Sends what Kafka has not yet; call when no request is running any more."""

@@ -95,6 +95,14 @@ class TooLate(ServingError):
     advice = "give the call more time"
 
 
+class TableUnusable(AdfeastError):
+    """A file holds no table of ads that can be used; the stores answer, and whoever fills tables makes a new one."""
+
+
+class TopicsLost(AdfeastError):
+    """Kafka no longer holds what has still to be read into a table of ads: it must be filled anew."""
+
+
 class Overloaded(ServingError):
     """Too much is under way; `retry_ms` is when to call again, as gRPC clients with a retry policy do by themselves."""
 

@@ -10,14 +10,13 @@ import redis
 from adfeast.access import KafkaAccess, RedisAccess
 from adfeast.contract.definitions import Definitions
 from adfeast.contract.freshness import FRESH_WITHIN_S, MOST_REFUSED, is_stale
-from adfeast.contract.topics import dead_letter_topic
+from adfeast.contract.topics import dead_letter_topic, writer_group
 from adfeast.feast_ext.online_layout import redis_watermarks_key, view_watermark
 from adfeast.settings import Settings
 from streaming.errors import StreamingError
 from streaming.kafka_admin import Counted, counted
 from streaming.names import ARCHIVE
 from streaming.plan import Plan
-from streaming.redis_writer.writer import writer_group
 
 LAST_MS = 60_000
 

@@ -9,7 +9,7 @@ from functools import partial
 from adfeast.access import KafkaAccess
 from adfeast.clock import Clock, SystemClock
 from adfeast.contract.definitions import View
-from adfeast.contract.topics import features_topic
+from adfeast.contract.topics import features_topic, writer_group
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import Settings
 from streaming.errors import NotCaughtUp
@@ -17,7 +17,6 @@ from streaming.flink_rest import FlinkRest, Job
 from streaming.kafka_admin import Offsets, committed_by_group, committed_offsets, end_offsets
 from streaming.names import archive_group, features_job, flink_name
 from streaming.plan import stream_views
-from streaming.redis_writer.writer import writer_group
 from streaming.running import group, running
 
 POLL_S = 0.1

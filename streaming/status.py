@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from adfeast.contract.topics import writer_group
 from adfeast.settings import Settings
 from adfeast.watermarks import archived_until
 from streaming.flink_rest import FlinkRest, Job
 from streaming.names import archive_group
 from streaming.plan import Plan, view_of
 from streaming.progress import lags
-from streaming.redis_writer.writer import writer_group
 from streaming.running import Found, as_planned, beside, differs, group, running
 
 AS_PLANNED = "RUNNING"

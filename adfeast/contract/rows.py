@@ -18,12 +18,17 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
-from adfeast.contract.definitions import View
+import numpy as np
+
+from adfeast.contract.definitions import Feature, View
 from adfeast.contract.history import History, layout_kind
 from adfeast.settings import Settings
 
 FORM = 1
+# Rows of a former layout this near to the watermark of today's may be doubles of what its job writes.
+BESIDE_MS = 60_000
 HEAD = struct.Struct("<B8sq")
 SQL_TYPES = {"int64": "BIGINT", "float64": "DOUBLE", "float32": "DOUBLE"}
 _WATERMARK_KEY = re.compile(rb"\x00(\d{1,6})/(\d{1,6})")
@@ -69,6 +74,21 @@ class Layout:
         """Bytes of a row with values."""
         return HEAD.size + 8 * len(self.columns)
 
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """Of its rows with values in one structured array: `ms`, and `f0`, `f1`, ... for the columns."""
+        columns = ((f"f{i}", f"<{CODES[kind]}") for i, (_, kind, _) in enumerate(self.columns))
+        return np.dtype([("head", f"V{len(self.head)}"), ("ms", "<q"), *columns])
+
+    def stored(self, view: View) -> list[tuple[str, Feature]]:
+        """The fields of `dtype` that are kept, each with its feature as the view has it today.
+
+        A feature that the view has no more, or has in another type, is left out.
+        """
+        today = {f.name: f for f in view.features}
+        found = [(f"f{i}", today[n], kind) for i, (n, kind, _) in enumerate(self.columns) if n in today]
+        return [(place, f) for place, f, kind in found if kind == "BIGINT" or f.dtype != "int64"]
+
     def encode(self, at_ms: int, values: Sequence[float] | None) -> bytes:
         """A row; without values a watermark row."""
         row = HEAD.pack(FORM, self.id, at_ms)
@@ -87,6 +107,18 @@ class Layout:
         form = "<" + "".join(CODES[kind] for _, kind, _ in self.columns)
         values = struct.unpack_from(form, row, HEAD.size) if len(row) > HEAD.size else ()
         return HEAD.unpack_from(row)[2], dict(zip((name for name, _, _ in self.columns), values, strict=False))
+
+
+def gives_way_until(ms: int, progress_ms: int | None) -> int:
+    """The newest stored time that gives way to a row of the time `ms`.
+
+    Equal times overwrite each other: they are corrections. But a former layout's row does not overwrite one of the
+    same time where today's job is, or is about to be: that job would not write it again.
+
+    Args:
+        progress_ms: of a former layout's row, how far the rows of today's are; None for a row of today's.
+    """
+    return ms if progress_ms is None or ms > progress_ms + BESIDE_MS else ms - 1
 
 
 def watermark_key(number: int, count: int) -> bytes:

@@ -30,6 +30,11 @@ def features_topic(project: str, view: str) -> str:
     return f"features.{project}.{view}"
 
 
+def writer_group(project: str) -> str:
+    """Consumer group of the Redis writer: what lies before the offsets it has committed is in Redis."""
+    return f"{project}-redis-writer"
+
+
 def late_topic(project: str, view: str) -> str:
     """Where the events go that came behind the watermark of a stream view."""
     return f"late.{project}.{view}"

@@ -14,7 +14,7 @@ from rich.console import Console
 from adfeast.clock import SystemClock
 from adfeast.contract.definitions import Definitions
 from adfeast.contract.events import EventCodec
-from adfeast.contract.topics import Topic
+from adfeast.contract.topics import Topic, writer_group
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import ROOT, Settings
 from benchmarks.harness.errors import BenchmarkError
@@ -28,7 +28,6 @@ from streaming.errors import StreamingError
 from streaming.kafka_admin import commit_offsets, end_offsets, ensure_topics
 from streaming.marks import heartbeat
 from streaming.plan import ARCHIVE, Plan, make_plan
-from streaming.redis_writer.writer import writer_group
 
 PARTS = ("valkey", "kafka", "dynamodb", "flink_jobmanager", "flink_taskmanager")
 WRITER = "redis_writer"

@@ -68,6 +68,7 @@ def checks(settings: Settings, clock: Clock, running: Collection[str]) -> list[C
         ("servers", partial(serving, reports, running)),
         ("model", partial(models, settings, reports)),
         ("model keeper", partial(keeper, settings, running)),
+        ("table of ads", partial(ad_table, settings, running)),
         ("batch", partial(batch, settings, clock, definitions)),
     ]
     for name, check in asked:
@@ -180,6 +181,20 @@ def keeper(settings: Settings, running: Collection[str]) -> Iterator[Check]:
         problem = file.read_text()
     text = problem.splitlines()[0] if problem else f"last look {age_s:.0f} s ago"
     yield Check("model keeper", not problem and age_s <= OLDEST_LOOK_S, text)
+
+
+def ad_table(settings: Settings, running: Collection[str]) -> Iterator[Check]:
+    """The servers of this machine find ads in the table, as they are in the stores."""
+    from serving.ads.files import sign_of
+
+    if "ad_table" not in running or settings.ad_table is None:
+        yield Check("table of ads", None, "not started: servers read ads from Redis and DynamoDB")
+        return
+    sign = sign_of(settings.ad_table, settings.project)
+    if sign is None or sign.text:
+        yield Check("table of ads", False, sign.text if sign else "its keeper has not begun")
+    else:
+        yield Check("table of ads", True, sign.size)
 
 
 def probe(settings: Settings, model: str) -> None:

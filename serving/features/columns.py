@@ -40,15 +40,17 @@ class Rows:
         absent: bool [n, features]: nothing is stored; the arrays hold anything there until `settle`.
         times: int64 [n, views], milliseconds since 1970 of the row of each view, 0 where there is none.
         unread: bool [n]: nobody knows what is stored; `absent` and `times` are as if it were nothing.
+        frozen: bool [n, views]: the view is stale in what this row was read from; None where no view is in any row.
     """
 
-    __slots__ = ("absent", "arrays", "times", "unread")
+    __slots__ = ("absent", "arrays", "frozen", "times", "unread")
 
     def __init__(self, block: Block, n: int) -> None:
         self.arrays: dict[Role, NDArray[Any]] = {r: np.empty((n, block.width(r)), DTYPES[r]) for r in ROLES}
         self.absent = np.ones((n, len(block.slots)), np.bool_)
         self.times = np.zeros((n, len(block.views)), np.int64)
         self.unread = np.zeros(n, np.bool_)
+        self.frozen: NDArray[np.bool_] | None = None
 
     @classmethod
     def not_read(cls, block: Block, n: int) -> Rows:
@@ -149,6 +151,8 @@ def settle(block: Block, rows: Rows, at_ms: int, clock_ms: int, stale: Collectio
     status[rows.absent] = Status.NOT_FOUND
     if stale and any(frozen := [view.name in stale for view in block.views]):
         status[:, np.array(frozen)[block.view_of_feature]] = Status.STALE
+    if rows.frozen is not None:
+        status[rows.frozen[:, block.view_of_feature]] = Status.STALE
     if rows.unread.any():
         status[rows.unread] = Status.UNREAD
     gone = status != Status.PRESENT

@@ -37,9 +37,13 @@ class DynamoDBTier:
 
     Args:
         random_source: spreads the pauses of retries.
+        consistent: whether a read must show what was written a moment ago, at twice the price.
     """
 
-    def __init__(self, settings: Settings, random_source: random.Random | None = None) -> None:
+    def __init__(
+        self, settings: Settings, random_source: random.Random | None = None, *, consistent: bool = False
+    ) -> None:
+        self._consistent = consistent
         url = settings.dynamodb_endpoint or f"https://dynamodb.{settings.aws_region}.amazonaws.com"
         self.credentials = CredentialSource(settings)
         self._http = HttpPool(url, CONNECTIONS)
@@ -74,8 +78,9 @@ class DynamoDBTier:
 
     async def _get_chunk(self, wanted: Sequence[tuple[str, str]], items: Items) -> None:
         tables: dict[str, Any] = {}
+        more = {"ConsistentRead": True} if self._consistent else {}
         for table, entity_id in wanted:
-            tables.setdefault(table, {"Keys": []})["Keys"].append({"entity_id": {"S": entity_id}})
+            tables.setdefault(table, {"Keys": [], **more})["Keys"].append({"entity_id": {"S": entity_id}})
         for attempt in range(ATTEMPTS):
             if attempt:
                 await asyncio.sleep(FIRST_PAUSE_S * 2 ** (attempt - 1) * (0.5 + self._random.random()))

@@ -6,7 +6,7 @@ does not answer, a writer that stands still and a job that is dead all end in th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from adfeast.contract.definitions import View
 from adfeast.contract.event_rules import AHEAD_MS
@@ -35,6 +35,11 @@ class Watermarks:
         self._stored: dict[bytes, bytes] = {}
         self._known: dict[str, int | None] = {}
 
+    @property
+    def stored(self) -> Mapping[bytes, bytes]:
+        """The hash of watermarks as Redis last gave it."""
+        return self._stored
+
     def of(self, view: str) -> int | None:
         """The watermark of a view in milliseconds since 1970, None while none is known."""
         if view not in self._known:
@@ -46,16 +51,7 @@ class Watermarks:
 
         A request from the future is judged by the clock: the clock of one caller must not make values old.
         """
-        at = min(at_ms, clock_ms)
-        return tuple(
-            v.name for v in views if v.fresh_within_s is not None and self._is_stale(v, v.fresh_within_s, at, clock_ms)
-        )
-
-    def _is_stale(self, view: View, within_s: int, at_ms: int, clock_ms: int) -> bool:
-        known = self.of(view.name)
-        if known is not None and known > clock_ms + AHEAD_MS:
-            return True  # it is no watermark: nothing behind it would ever be stale
-        return is_stale(known, at_ms, within_s, self._speed)
+        return stale_views(self.of, views, at_ms, clock_ms, self._speed)
 
     async def look(self) -> None:
         """Asks Redis once; if it does not answer, what is known stays as it is, and ages.
@@ -67,3 +63,19 @@ class Watermarks:
         pairs = iter(answer)
         self._stored = {k: v for k, v in zip(pairs, pairs, strict=True) if k is not None and v is not None}
         self._known = {}
+
+
+def stale_views(
+    watermark: Callable[[str], int | None], views: Iterable[View], at_ms: int, clock_ms: int, speed: float
+) -> tuple[str, ...]:
+    """See `Watermarks.stale`; `watermark` gives what is known of a view, `speed` is that of a replay."""
+    at, found = min(at_ms, clock_ms), []
+    for view in views:
+        if view.fresh_within_s is None:
+            continue
+        known = watermark(view.name)
+        # One from the future is no watermark: nothing behind it would ever be stale.
+        ahead = known is not None and known > clock_ms + AHEAD_MS
+        if ahead or is_stale(known, at, view.fresh_within_s, speed):
+            found.append(view.name)
+    return tuple(found)

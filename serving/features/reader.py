@@ -2,18 +2,21 @@
 
 `Tiers` are the connections, which live as long as the process; a `FeatureReader` serves one plan and goes with it.
 No tier is waited for longer than the request's budget, and none that is away is waited for at all: what was not read is
-unread, which is not missing.
+unread, which is not missing. Ads come out of the table in shared memory where there is one, and out of the stores where
+it does not vouch for them.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from adfeast.clock import Clock
 from adfeast.contract.signature import AD, REQUEST, USER
 from adfeast.settings import Settings
+from serving.ads.served import NOTHING, CurrentTable, PlanTable, Taken
 from serving.budget import Budget
 from serving.clients.breaker import Breaker
 from serving.clients.waiting import forget, within
@@ -35,7 +38,8 @@ Parts = list[tuple[str, Block, Rows]]
 
 
 class Tiers:
-    """Connections to both tiers, what decodes their values, and how far the stream views are that stand there.
+    """Connections to both tiers, what decodes their values, and how far the stream views are that stand there; and the
+    table of ads.
 
     Belongs to the event loop it is made in.
 
@@ -53,6 +57,7 @@ class Tiers:
         self.redis, self.dynamodb, self.decoder = redis, SharedReads(dynamodb), ValueDecoder()
         self.watermarks = Watermarks(redis, settings.project, settings.replay_speed)
         self.breakers = breakers or {tier: Breaker(tier) for tier in (REDIS, DYNAMODB)}
+        self.ads = CurrentTable(settings.ad_table, settings.project, settings.replay_speed)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -80,6 +85,7 @@ class FeatureReader:
             if self._ad_block
             else None
         )
+        self._table: PlanTable | None = None
 
     @property
     def known_ads(self) -> list[str]:
@@ -112,10 +118,13 @@ class FeatureReader:
         """
         # By the watermarks that are known before the values are read: they may be newer, and never older than that.
         stale = self._tiers.watermarks.stale(self._plan.stream_views, at_ms, self._clock.now_ms())
+        table = self._from_table(ad_ids, at_ms)
+        lacking = [ad_ids[i] for i in table.lacking]
+        asked = {tier: lacking if tier in table.rows else ad_ids for tier in (REDIS, DYNAMODB)}
         budget, loop = budget or self._budget.for_call(len(ad_ids)), asyncio.get_running_loop()
         commands = [
             self._commands[s][key]
-            for s, keys in ((USER, [user_id]), (AD, ad_ids))
+            for s, keys in ((USER, [user_id]), (AD, asked[REDIS]))
             if s in self._commands
             for key in keys
         ]
@@ -124,7 +133,7 @@ class FeatureReader:
         if commands and self._tiers.breakers[REDIS].allows():
             waiting = self._tiers.redis.send(commands)
         try:
-            parts = await self._read_dynamodb(user_id, ad_ids, budget.dynamodb_s, away)
+            parts = await self._read_dynamodb(user_id, asked[DYNAMODB], budget.dynamodb_s, away)
         except BaseException:
             if waiting is not None:
                 waiting.add_done_callback(forget)
@@ -134,9 +143,21 @@ class FeatureReader:
             if waiting is not None:
                 left = max(until - loop.time(), 0.0)
                 values = await self._heard(REDIS, self._tiers.redis.receive(waiting, left))
-            parts += self._decode_redis(values, len(ad_ids), away)
+            parts += self._decode_redis(values, len(asked[REDIS]), away)
+        parts = table.among(self._plan, parts, stale)
         parts.append((REQUEST, self._plan.request, request))
-        return assemble(self._plan, parts, len(ad_ids), at_ms, self._clock.now_ms(), stale, tuple(away))
+        now, everywhere = self._clock.now_ms(), table.stale_everywhere(self._plan, stale)
+        found = assemble(self._plan, parts, len(ad_ids), at_ms, now, everywhere, tuple(away))
+        return replace(found, stale_views=stale) if table.lacking and everywhere != stale else found
+
+    def _from_table(self, ad_ids: Sequence[str], at_ms: int) -> Taken:
+        current = self._tiers.ads.table
+        if current is None:
+            self._table = None
+            return NOTHING
+        if self._table is None or self._table.table is not current:
+            self._table = PlanTable(self._plan, current, self._tiers.ads.speed)
+        return self._table.take(ad_ids, at_ms, self._clock.now_ms(), followed=self._tiers.ads.followed)
 
     def _decode_redis(self, values: list[bytes | None] | None, n: int, away: list[str]) -> Parts:
         parts, at = [], 0

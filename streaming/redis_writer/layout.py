@@ -14,12 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adfeast.contract.definitions import View
-from adfeast.contract.rows import CODES, Layout
+from adfeast.contract.rows import Layout, gives_way_until
 from adfeast.feast_ext.online_layout import entity_key, redis_field, redis_life, redis_time_field
 from streaming.redis_writer.values import ENCODERS, bulk, times
-
-# Rows of a former layout this near to the watermark of today's may be doubles of what its job writes.
-BESIDE_MS = 60_000
 
 
 @dataclass
@@ -61,12 +58,9 @@ class RowLayout:
     def __init__(self, layout: Layout, view: View, project: str, keep_s: int, progress: Progress) -> None:
         self.layout, self.view, self.progress = layout, view, progress
         self.current = layout == Layout.of(view)
-        kinds = {f.name: f.dtype for f in view.features}
-        places = [(f"f{i}", name, kind) for i, (name, kind, _) in enumerate(layout.columns)]
-        self._dtype = np.dtype([("head", "V9"), ("ms", "<q"), *((f, f"<{CODES[kind]}") for f, _, kind in places)])
-        taken = [p for p in places if p[1] in kinds and (p[2] == "BIGINT" or kinds[p[1]] != "int64")]
-        self._columns = [(place, ENCODERS[kinds[name]]) for place, name, _ in taken]
-        fields = [redis_time_field(view.name), *(redis_field(view.name, name) for _, name, _ in taken)]
+        taken = layout.stored(view)
+        self._columns = [(place, ENCODERS[feature.dtype]) for place, feature in taken]
+        fields = [redis_time_field(view.name), *(redis_field(view.name, feature.name) for _, feature in taken)]
         self._width = len(fields)
         lives = [b"%d" % seconds for seconds in redis_life(keep_s)]
         self._constant = b"".join(map(bulk, [*lives, b"%d" % len(fields), *fields]))
@@ -75,7 +69,7 @@ class RowLayout:
 
     def table(self, rows: Sequence[bytes]) -> NDArray[Any]:
         """Rows of this layout, all of its size, as a structured array."""
-        return np.frombuffer(b"".join(rows), self._dtype)
+        return np.frombuffer(b"".join(rows), self.layout.dtype)
 
     def rows(self, table: NDArray[Any], keys: Sequence[bytes]) -> Rows:
         """The newest row of each key, the later of equals."""
@@ -95,12 +89,7 @@ class RowLayout:
         )
 
     def _limit(self, ms: int) -> int:
-        """The newest stored time that gives way to a row.
-
-        Equal times overwrite each other: they are corrections. But a former layout's row does not overwrite one of the
-        same time where today's job is, or is about to be: that job would not write it again.
-        """
-        return ms if self.current or ms > self.progress.ms + BESIDE_MS else ms - 1
+        return gives_way_until(ms, None if self.current else self.progress.ms)
 
     def _redis_key(self, key: bytes) -> bytes:
         return bulk(b"%b%b%b%b" % (self._key, struct.pack("<I", len(key)), key, self._project))

@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from adfeast.access import KafkaAccess
 from adfeast.clock import Clock
 from adfeast.contract.definitions import Definitions
-from adfeast.contract.topics import features_topic
+from adfeast.contract.topics import features_topic, writer_group
 from adfeast.settings import Settings
 from streaming.errors import StreamingError
 from streaming.kafka_admin import quiet
@@ -35,11 +35,6 @@ BATCH = 10_000
 GATHER_S = 0.02
 PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 TURN_MS = 1_000  # between two signs of life
-
-
-def writer_group(project: str) -> str:
-    """Consumer group of the writer."""
-    return f"{project}-redis-writer"
 
 
 def last_turn(local: Path) -> Path:

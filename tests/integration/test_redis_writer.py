@@ -21,7 +21,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from adfeast.clock import Clock, ManualClock, SystemClock
 from adfeast.contract.definitions import Definitions
 from adfeast.contract.rows import Layout, record_layouts, watermark_key
-from adfeast.contract.topics import features_topic, topics
+from adfeast.contract.topics import features_topic, topics, writer_group
 from adfeast.feast_ext.online_layout import (
     redis_field,
     redis_key,
@@ -33,7 +33,7 @@ from infra.local.platform.platform import Platform
 from streaming.kafka_admin import Offsets, committed_offsets, end_offsets, ensure_topics
 from streaming.redis_writer.offsets import COMMIT_DELAY_MS
 from streaming.redis_writer.views import FORMER_MS
-from streaming.redis_writer.writer import RedisWriter, writer_group
+from streaming.redis_writer.writer import RedisWriter
 from tests.unit.streaming.jobs.test_sql import definitions
 
 AT = 1_574_500_000_000

@@ -21,6 +21,7 @@ from adfeast.clock import Clock, to_datetime
 from adfeast.contract.definitions import Definitions, View
 from adfeast.contract.events import EVENT_TIME
 from adfeast.feast_ext.store import open_store
+from adfeast.lake import interval_folder, interval_name
 from adfeast.ledger import Claim
 from adfeast.settings import Settings
 from training.data import batch_features, quarantine, suites, tables
@@ -70,7 +71,9 @@ class Publisher:
             good = judged.where(F.col(quarantine.REASON).isNull()).drop(quarantine.REASON)
             bounds = _bounds(self.definitions, view, end, delivered, sound, rows_before, least_share)
             claim.facts["expectations"], claim.facts["rows_checked"] = suites.require(good, view, bounds)
-            tables.replace_folder(self._stamped(good, end), self.settings, folder(view, end), claim.check)
+            tables.replace_folder(
+                self._stamped(good, end), self.settings, interval_folder(view.table, end), claim.check
+            )
         finally:
             judged.unpersist()
         claim.check()
@@ -79,7 +82,7 @@ class Publisher:
         log.info("view %s as of %s: %d rows, %d put aside", view.name, end.isoformat(), sound, sum(counts.values()))
 
     def _put_aside(self, judged: DataFrame, view: View, end: datetime, counts: dict[str, int], claim: Claim) -> None:
-        url = self.settings.lake_path("quarantine", view.name, folder_name(end))
+        url = self.settings.lake_path("quarantine", view.name, interval_name(end))
         if not counts:
             tables.remove_folder(self.settings, url)  # of an earlier run, whose cause is gone
             return
@@ -99,16 +102,6 @@ class Publisher:
 def open_publisher(settings: Settings, definitions: Definitions, clock: Clock) -> Publisher:
     """Starts Spark and opens the feature store."""
     return Publisher(settings, definitions, spark_session(settings), open_store(settings), clock)
-
-
-def folder(view: View, end: datetime) -> str:
-    """Where the rows of an interval lie."""
-    return f"{view.table}/{folder_name(end)}"
-
-
-def folder_name(end: datetime) -> str:
-    """The partition of an interval."""
-    return f"as_of={end:%Y%m%dT%H%M%S}"
 
 
 def _bounds(

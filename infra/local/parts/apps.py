@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from adfeast import fleet
 from adfeast.clock import SystemClock
+from adfeast.contract.topics import writer_group
 from adfeast.settings import Settings
 from infra.local.errors import NotReady
 from infra.local.platform.home import Home, program
@@ -72,8 +73,6 @@ def redis_writer(home: Home, ports: Ports, project: str) -> Part:
     bootstrap = f"127.0.0.1:{ports.get('kafka')}"
 
     def check() -> None:
-        from streaming.redis_writer.writer import writer_group
-
         group = writer_group(project)
         try:
             assigned = assigned_partitions(bootstrap, group, patience_s=3)
@@ -120,6 +119,20 @@ def model_keeper(home: Home) -> Part:
         _require_young(last_look(home.root), OLDEST_LOOK_S, "look")
 
     return _app(home, "model_keeper", ["model", "keep", "--restart-local"], check)
+
+
+def ad_table(home: Home, project: str) -> Part:
+    """It listens nowhere; ready when the table of ads has caught up and its last turn is young."""
+    folder = home.state / "ads"
+
+    def check() -> None:
+        from serving.ads.files import sign_of
+
+        sign = sign_of(folder, project)
+        if sign is None or sign.text:
+            raise NotReady(sign.text if sign else "it has not begun")
+
+    return _app(home, "ad_table", ["ads", "keep"], check, settings={"ad_table": str(folder)})
 
 
 def _require_young(file: Path, oldest_s: float, what: str) -> None:

@@ -24,7 +24,7 @@ from adfeast.errors import DefinitionError
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import ROOT, Settings, settings_over
 from infra.local.errors import NotReady, PartFailed, PlatformError
-from infra.local.parts.apps import heartbeat, model_keeper, prediction_server, reconciler, redis_writer
+from infra.local.parts.apps import ad_table, heartbeat, model_keeper, prediction_server, reconciler, redis_writer
 from infra.local.parts.dynamodb import dynamodb
 from infra.local.parts.flink import flink_jobmanager, flink_taskmanager
 from infra.local.parts.kafka import kafka
@@ -106,6 +106,7 @@ class Platform:
             heartbeat(home),
             reconciler(home, ports),
             model_keeper(home),
+            ad_table(home, PROJECT),
             prediction_server(home, ports, PROJECT),
             prediction_server(home, ports, PROJECT, 2),
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,6 +22,7 @@ from adfeast.settings import Settings
 from infra.local import loops
 from infra.local.errors import NotReady
 from registry.keeper import last_look
+from serving.ads.files import sign_file
 from streaming.health import ViewHealth
 from tests.unit.adfeast.feast_ext.small import definitions
 
@@ -65,6 +67,24 @@ def test_the_model_keeper_is_judged_by_what_it_found(settings: Settings) -> None
     assert found() == [True]
     file.write_text("ctr-000001: does not answer")
     assert found() == [False]
+
+
+def test_the_table_of_ads_is_judged_by_what_its_keeper_says(settings: Settings, tmp_path: Path) -> None:
+    settings = settings.model_copy(update={"ad_table": tmp_path})
+
+    def found() -> list[tuple[bool | None, str]]:
+        return [(c.ok, c.text) for c in loops.ad_table(settings, {"ad_table"})]
+
+    assert [c.ok for c in loops.ad_table(settings, set())] == [None]
+    assert found() == [(False, "its keeper has not begun")]
+    sign = sign_file(tmp_path, settings.project)
+    sign.write_text("\n9 ads of 10\n")
+    assert found() == [(True, "9 ads of 10")]
+    sign.write_text("a table is being filled\n\n")
+    assert found() == [(False, "a table is being filled")]
+    sign.write_text("\n9 ads of 10\n")
+    os.utime(sign, (1, 1))
+    assert [ok for ok, _ in found()] == [False]
 
 
 def test_marks_are_judged_while_the_heartbeat_runs(settings: Settings) -> None:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from feast.protos.feast.types.Value_pb2 import Value
 
 from adfeast.contract.definitions import View
-from adfeast.contract.rows import Layout
+from adfeast.contract.rows import BESIDE_MS, Layout
 from adfeast.feast_ext.online_layout import redis_field, redis_key, redis_lifetimes
-from streaming.redis_writer.layout import BESIDE_MS, Progress, RowLayout, Rows
+from streaming.redis_writer.layout import Progress, RowLayout, Rows
 from streaming.redis_writer.values import bulk, times
 from tests.unit.streaming.jobs.test_sql import definitions
 
