@@ -312,11 +312,26 @@ def test_nothing_is_missing_when_valkey_is_killed_right_after_a_write(side: Side
         assert found == [{"spent": round_, "visit": i} for i in range(500)]
 
 
+class Counting(SystemClock):
+    """Counts how often it is asked, which the writer does a few times a turn."""
+
+    asked = 0
+
+    def now_ms(self) -> int:
+        self.asked += 1
+        return super().now_ms()
+
+    def some_turns(self) -> None:
+        asked = self.asked
+        eventually(lambda: self.asked > asked + 20)
+
+
 def test_what_a_crash_takes_from_the_log_is_written_again(side: Side, platform: Platform) -> None:
     """The machine dies: everything is gone that Valkey had not forced to the disk."""
+    clock = Counting()
     log = next(platform.home.data("valkey").rglob("*.incr.aof"))
     pid = next(s.pid for s in platform.status() if s.part.name == "valkey")
-    with side.writing():
+    with side.writing(clock):
         for attempt in range(50):
             side.put((b"before-%d" % attempt, row(1, 1)))
             side.wait()  # Valkey has just forced its log: the next time is in a second
@@ -324,6 +339,7 @@ def test_what_a_crash_takes_from_the_log_is_written_again(side: Side, platform: 
             side.put((b"after", row(2, 2, AT + attempt)))
             eventually(partial(side.online, "after"))
             os.kill(pid, signal.SIGSTOP)
+            clock.some_turns()  # an answer of before was heard: its commit is over
             if side.committed() == lost:
                 break
             os.kill(pid, signal.SIGCONT)  # it was forced already
