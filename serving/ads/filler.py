@@ -143,7 +143,9 @@ class AdKeeper:
             return
         self._signed_ms, self._said = now, self.problem
         table = self._serving.table if self._serving else None
-        size = f"{len(table)} ads of {table.capacity}, {bytes_an_ad(table.layout)} bytes each" if table else "no table"
+        size = "no table"
+        if table is not None:
+            size = f"{len(table)} ads of {table.capacity}, {bytes_an_ad(table.layout)} bytes each"
         replace_text(sign_file(self._folder, self._settings.project), f"{self.problem}\n{size}\n")
 
     async def _begin(self, definitions: Definitions) -> None:

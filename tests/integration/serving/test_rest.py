@@ -38,7 +38,7 @@ def test_an_auction_has_the_same_scores_over_both(stub: Any, model: str, setting
     over_grpc = stub.Predict(asked)
     sent = {"user_id": USERS[0], "ad_ids": ADS[:50], "context": plain(asked.context)}
     status, over_rest = post(settings, "/v1/predict/ctr", sent | {"event_time": asked.event_time.ToJsonString()})
-    assert (status, over_rest["model_version"]) == (200, model)
+    assert (status, over_rest["model_version"]) == (200, over_grpc.model_version)
     found = [(score["ad_id"], score["predicted_ctr"]) for score in over_rest["scores"]]
     assert found == list(zip(ADS[:50], over_grpc.scores, strict=True))
 

@@ -57,9 +57,8 @@ def test_an_ad_in_the_table_needs_no_store_and_another_is_read_there(
             for key, value in kept.items():
                 if value:
                     client.restore(key, 0, value, replace=True)
-    sign = sign_of(settings.local / "state" / "ads", settings.project)
-    assert sign is not None
-    assert not sign.size.startswith(("0 ads", "no table"))
+    folder = settings.local / "state" / "ads"
+    wait_for(lambda: (s := sign_of(folder, settings.project)) and not s.size.startswith(("0 ads", "no table")))
     platform.kill("ad_table")
     platform.wait("ad_table")
     assert stub.Predict(asked).scores[0] == said[0]
