@@ -21,6 +21,8 @@ from infra.local.platform.part import Part
 
 # In the environment of every process of a platform, so that `down` finds those that left their parent.
 MARK = "ADFEAST_PLATFORM_HOME"
+# Feast names in them a folder that goes with the process that imported it: who inherits them cannot import Feast then.
+NOT_INHERITED = ("PROMETHEUS_MULTIPROCESS_DIR", "PROMETHEUS_MULTIPROC_DIR")
 
 _CONFIG = """[supervisord]
 logfile={home}/logs/supervisord.log
@@ -58,6 +60,11 @@ stdout_logfile_backups=1
 
 def _escape(value: object) -> str:
     return str(value).replace("%", "%%")
+
+
+def inherited() -> dict[str, str]:
+    """What the parts have of the environment of whoever starts the platform, and may be over when they are not."""
+    return {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
 
 
 def _environment(values: Mapping[str, str]) -> str:
@@ -131,8 +138,14 @@ class Supervisor:
         self.home.socket.unlink(missing_ok=True)
         code = "import sys; from supervisor.supervisord import main; main(sys.argv[1:])"
         command = [sys.executable, "-c", code, "-c", str(self._config)]
-        mark = {**os.environ, MARK: str(self.home.root)}
-        run = subprocess.run(command, env=mark, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        run = subprocess.run(
+            command,
+            env=inherited() | {MARK: str(self.home.root)},
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
         deadline = time.monotonic() + 15
         while not self.running():
             if run.returncode or time.monotonic() > deadline:
