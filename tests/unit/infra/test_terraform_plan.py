@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,15 @@ def planned(repo: Path) -> tuple[Definitions, dict[str, Any]]:
     settings = placeless(Settings(feature_repo=repo))
     definitions = declared(settings)
     return definitions, terraform_plan(definitions, settings)["plan"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_settings_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A demo may have left some."""
+    with pytest.MonkeyPatch.context() as patch:
+        (file := tmp_path_factory.mktemp("settings") / "none.yaml").write_text("")
+        patch.setenv("ADFEAST_SETTINGS", str(file))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +99,9 @@ def test_a_view_that_is_added_changes_the_plan_alone(tmp_path: Path, today: tupl
 
 
 def test_the_command_prints_it_and_another_machine_prints_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, today: tuple[Definitions, dict[str, Any]]
+    monkeypatch: pytest.MonkeyPatch, today: tuple[Definitions, dict[str, Any]]
 ) -> None:
     monkeypatch.setenv("ADFEAST_LAKE", "s3://elsewhere/lake")
     monkeypatch.setenv("ADFEAST_KAFKA_BOOTSTRAP", "elsewhere:9092")
-    (tmp_path / "none.yaml").write_text("")
-    monkeypatch.setenv("ADFEAST_SETTINGS", str(tmp_path / "none.yaml"))
     said = CliRunner().invoke(plan, ["--format", "terraform"], catch_exceptions=False)
     assert json.loads(said.output) == {"plan": today[1]}
