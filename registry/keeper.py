@@ -25,6 +25,7 @@ from adfeast.errors import AdfeastError
 from adfeast.fleet import LoadedModel
 from adfeast.ledger import Claim, Ledger
 from adfeast.settings import Settings
+from adfeast.whole_file import replace_text
 from registry import versions as models
 from registry.errors import DeployFailed, RegistryError
 from registry.triton import PROBE_TOLERANCE, PROBE_TOLERANCE_INT8, Probe, Triton
@@ -154,9 +155,7 @@ class Keeper:
         self._problem = problem
         file = last_look(self._settings.local)
         file.parent.mkdir(parents=True, exist_ok=True)
-        written = file.with_suffix(".new")
-        written.write_text(problem)
-        written.replace(file)  # an empty file would say that all is well
+        replace_text(file, problem)  # half of it may be empty, which says that all is well
 
 
 class KnownAnswers:

@@ -20,6 +20,7 @@ from adfeast.errors import AdfeastError
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.ledger import Ledger, RunInProgress
 from adfeast.settings import Settings
+from adfeast.whole_file import replace_text
 from streaming.archive_progress import ArchiveProgress
 from streaming.checkpoints import JobState
 from streaming.errors import StreamingError
@@ -119,9 +120,7 @@ class Reconciler:
         self._problem = problem
         file = last_pass(self._settings.local)
         file.parent.mkdir(parents=True, exist_ok=True)
-        written = file.with_suffix(".new")
-        written.write_text(problem)
-        written.replace(file)  # an empty file would say that all is well
+        replace_text(file, problem)  # half of it may be empty, which says that all is well
 
 
 def last_pass(local: Path) -> Path:

@@ -73,10 +73,3 @@ def point(folder: Path, project: str, table: Path) -> None:
     for old in folder.glob(f"{project}-*"):
         if old.suffix in (".ads", ".new", ".offsets") and old.stem != table.stem:
             old.unlink(missing_ok=True)
-
-
-def replace_text(file: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    new = file.with_suffix(f"{file.suffix}.part")
-    new.write_text(text)
-    os.replace(new, file)

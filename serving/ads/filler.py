@@ -22,8 +22,9 @@ from adfeast.clock import Clock
 from adfeast.contract.definitions import Definitions
 from adfeast.errors import AdfeastError
 from adfeast.settings import Settings
+from adfeast.whole_file import replace_text
 from serving.ads.feed import Feed
-from serving.ads.files import current_file, point, replace_text, sign_file, table_file
+from serving.ads.files import current_file, point, sign_file, table_file
 from serving.ads.kafka import Bounds, Offsets, Source
 from serving.ads.layout import TableLayout, plan_of_ads
 from serving.ads.offsets import save, saved_offsets, start_offsets

@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from adfeast.contract.definitions import Definitions
+from adfeast.contract.definitions import Definitions, View
 from adfeast.contract.signature import AD, DTYPES, TENSORS, Contract, Role
 from serving.features.plan import DYNAMODB, REDIS, Block, Plan, compile_plan
 
@@ -106,12 +106,17 @@ class TableLayout:
         return hashlib.sha256(self.text.encode()).hexdigest()[:12]
 
 
+def followed_views(definitions: Definitions, *kinds: str) -> list[View]:
+    """The ad views of some kinds that can be followed."""
+    return [v for v in definitions.views.values() if v.entity == AD and v.kind in kinds and FOLLOWED[v.kind] == v.tier]
+
+
 def plan_of_ads(definitions: Definitions) -> Plan:
     """Everything of every ad that can be followed, as one plan.
 
     Raises:
         DefinitionError: an ad view cannot be served.
     """
-    followed = {v.name for v in definitions.views.values() if v.entity == AD and FOLLOWED[v.kind] == v.tier}
+    followed = {v.name for v in followed_views(definitions, *FOLLOWED)}
     inputs = tuple(i for (view, _), i in definitions.identities.items() if view in followed)
     return compile_plan(definitions, Contract(inputs))

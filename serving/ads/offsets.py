@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from serving.ads.files import offsets_file, replace_text
+from adfeast.whole_file import replace_text
+from serving.ads.files import offsets_file
 from serving.ads.kafka import Bounds, Offsets
 from serving.errors import TableUnusable
 

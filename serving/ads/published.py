@@ -12,17 +12,14 @@ import pyarrow as pa
 
 from adfeast.clock import Clock
 from adfeast.contract.definitions import Definitions, View
-from adfeast.contract.signature import AD
 from adfeast.lake import interval_folder, open_table
 from adfeast.ledger import Ledger, Run
 from adfeast.settings import Settings
 from serving.ads.feed import Feed
-from serving.ads.layout import FOLLOWED
+from serving.ads.layout import followed_views
 
 Published = frozenset[tuple[object, ...]]
 ROWS = 50_000  # of a folder's ids, read at a time
-
-
 SLICE = 500  # ads that are read from DynamoDB between two looks at the topics
 SWEEP_MS = 3_600_000  # after so long batch values are compared with DynamoDB though nothing was published
 
@@ -35,11 +32,13 @@ class Publications:
 
     def look(self, definitions: Definitions) -> Published:
         """Changes whenever something was published."""
-        return frozenset((v.name, r.digest, r.end, r.finished) for v in _views(definitions) for r in self._done(v))
+        return frozenset(
+            (v.name, r.digest, r.end, r.finished) for v in followed_views(definitions, "batch") for r in self._done(v)
+        )
 
     def ads(self, definitions: Definitions) -> Iterator[list[str]]:
         """The ads of the newest interval of each view, some at a time, some more than once."""
-        for view in _views(definitions):
+        for view in followed_views(definitions, "batch"):
             newest = max(self._done(view), key=lambda r: r.end, default=None)
             if newest is None:
                 continue
@@ -51,11 +50,6 @@ class Publications:
 
     def _done(self, view: View) -> list[Run]:
         return [r for r in self._ledger.runs(subject=view.name) if r.status == "done"]
-
-
-def _views(definitions: Definitions) -> list[View]:
-    kind = "batch"
-    return [v for v in definitions.views.values() if (v.entity, v.kind, v.tier) == (AD, kind, FOLLOWED[kind])]
 
 
 class BatchSide:

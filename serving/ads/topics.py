@@ -6,7 +6,7 @@ What the writer puts aside as a dead letter is left out here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +18,10 @@ from adfeast.clock import Clock
 from adfeast.contract.definitions import Definitions, View
 from adfeast.contract.event_rules import AHEAD_MS
 from adfeast.contract.rows import HEAD, Layout, gives_way_until, known_layouts, parse_watermark_key
-from adfeast.contract.signature import AD
 from adfeast.contract.topics import features_topic
 from adfeast.feast_ext.online_layout import redis_watermark_field, redis_ways_field
 from adfeast.settings import Settings
-from serving.ads.layout import FOLLOWED
+from serving.ads.layout import followed_views
 
 log = logging.getLogger(__name__)
 RELOAD_MS = 2_000  # between two looks for layouts that are not known: garbage must not have them read for each row
@@ -71,8 +70,8 @@ class FeatureTopics:
 
     def bring_in_line(self, definitions: Definitions) -> None:
         """Takes over what is applied now."""
-        followed = (v for v in definitions.views.values() if v.entity == AD and FOLLOWED["stream"] == v.tier)
-        self._views = {features_topic(definitions.project, v.name): v for v in followed if v.kind == "stream"}
+        followed = followed_views(definitions, "stream")
+        self._views = {features_topic(definitions.project, v.name): v for v in followed}
         self._load(self._views)
 
     @property
@@ -80,7 +79,7 @@ class FeatureTopics:
         """The topics."""
         return list(self._views)
 
-    def _load(self, topics: Sequence[str] | dict[str, View]) -> None:
+    def _load(self, topics: Iterable[str]) -> None:
         for topic in topics:
             for layout in known_layouts(self._settings, self._views[topic].name):
                 self._layouts[topic, layout.head] = layout

@@ -23,6 +23,7 @@ from adfeast.contract.topics import fixed_topics, topics
 from adfeast.errors import DefinitionError
 from adfeast.feast_ext.registry import load_definitions
 from adfeast.settings import ROOT, Settings, settings_over
+from adfeast.whole_file import replace_text
 from infra.local.errors import NotReady, PartFailed, PlatformError
 from infra.local.parts.apps import ad_table, heartbeat, model_keeper, prediction_server, reconciler, redis_writer
 from infra.local.parts.dynamodb import dynamodb
@@ -214,9 +215,7 @@ class Platform:
         return [name for name, part in self.parts.items() if part.app and name in known]
 
     def _remember(self, names: Iterable[str]) -> None:
-        written = self.home.started.with_suffix(".new")
-        written.write_text("\n".join(sorted(names)))
-        written.replace(self.home.started)
+        replace_text(self.home.started, "\n".join(sorted(names)))
 
     def restart(self, name: str) -> None:
         """Stops and starts one part; its data stay."""

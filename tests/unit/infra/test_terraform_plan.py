@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +34,6 @@ def planned(repo: Path) -> tuple[Definitions, dict[str, Any]]:
     settings = placeless(Settings(feature_repo=repo))
     definitions = declared(settings)
     return definitions, terraform_plan(definitions, settings)["plan"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_settings_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A demo may have left some."""
-    with pytest.MonkeyPatch.context() as patch:
-        (file := tmp_path_factory.mktemp("settings") / "none.yaml").write_text("")
-        patch.setenv("ADFEAST_SETTINGS", str(file))
-        yield
 
 
 @pytest.fixture(scope="module")
