@@ -59,16 +59,15 @@ def add_an_event_column(repo: Path) -> None:
     _replace(repo, "sources.py", old, f'        "{EVENT_COLUMN}": optional("int", 0),\n{old}')
 
 
-def take_out_of_the_service(repo: Path) -> None:
+def take_out_of_the_service(repo: Path, view: str = REMOVED) -> None:
     """The view is made on, but new models do not take it."""
-    _replace(repo, "services.py", f"        {REMOVED},\n", "")
-    _replace(repo, "services.py", f", {REMOVED},", ",")
+    _replace(repo, "services.py", f"        {view},\n", "")
+    _replace(repo, "services.py", f", {view}", "")
 
 
-def remove_the_view(repo: Path) -> None:
+def remove_the_view(repo: Path, view: str = REMOVED, file: str = "batch_views.py") -> None:
     """Its definition goes too."""
-    file = repo / "batch_views.py"
-    text, found = re.subn(rf"\n\n{REMOVED} = batch_view\(.*?\n\)\n", "\n", file.read_text(), flags=re.DOTALL)
+    text, found = re.subn(rf"\n\n{view} = \w+_view\(.*?\n\)\n", "\n", (repo / file).read_text(), flags=re.DOTALL)
     if not found:
-        raise DrillError(f"batch_views.py declares no {REMOVED}")
-    file.write_text(text)
+        raise DrillError(f"{file} declares no {view}")
+    (repo / file).write_text(text)

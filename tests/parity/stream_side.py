@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,13 +17,15 @@ from adfeast.contract.definitions import Definitions
 from adfeast.contract.events import EventCodec
 from adfeast.contract.rows import Layout
 from adfeast.feast_ext.registry import load_definitions
-from adfeast.settings import Settings
+from adfeast.settings import ROOT, Settings
+from drills import edits
 from infra.local.platform.platform import REPLAY, Platform
 from streaming.kafka_admin import end_offsets
 from streaming.plan import Plan, make_plan
 from streaming.submit import submit
 from tests.parity.naive import Emitted
 
+VIEWS = "stream_views.py"
 PARTS = ["valkey", "kafka", "dynamodb", "flink_jobmanager", "flink_taskmanager"]
 
 
@@ -77,15 +81,23 @@ class StreamSide:
 
 
 @contextmanager
-def stream_side(folder: Path, *, quick: bool = True) -> Iterator[StreamSide]:
+def stream_side(folder: Path, *, quick: bool = True, left_out: Iterable[int] = ()) -> Iterator[StreamSide]:
     """Up, applied and submitted; down at the end with nothing left.
 
     Args:
         quick: with short intervals; else just as the reconciler plans.
+        left_out: stream views, by their order in the repository, of which a test that starts jobs again and again
+            has enough without.
     """
     from adfeast.feast_ext.store import apply
 
-    platform = Platform(folder, PARTS, REPLAY)
+    repo = folder / "feature_repo"
+    shutil.copytree(ROOT / "feature_repo", repo, ignore=shutil.ignore_patterns("__pycache__"))
+    views = re.findall(r"^(\w+) = stream_view\(", (repo / VIEWS).read_text(), re.MULTILINE)
+    for view in [views[n] for n in left_out]:
+        edits.take_out_of_the_service(repo, view)
+        edits.remove_the_view(repo, view, VIEWS)
+    platform = Platform(folder, PARTS, {**REPLAY, "feature_repo": str(repo)})
     try:
         platform.up()
         with pytest.MonkeyPatch.context() as patch:

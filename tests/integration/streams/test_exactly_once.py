@@ -47,7 +47,7 @@ HOUR = 3_600_000
 
 @pytest.fixture(scope="module")
 def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamSide]:
-    with stream_side(tmp_path_factory.mktemp("streaming")) as running:
+    with stream_side(tmp_path_factory.mktemp("streaming"), left_out=(1, 2)) as running:
         running.platform.start("redis_writer")
         yield running
 
