@@ -57,8 +57,9 @@ help: ## Show this list
 demo: setup ## Install all it needs, then run the whole loop on real data (KEEP=1 leaves the platform up)
 	@$(BIN)/adfeast demo $(if $(KEEP),--keep-up) $(ARGS)
 
-# Much of each half is waiting for servers; so the two run beside each other, each with a platform of its own. A failure is
-# shown once more at the end, where whoever reads a long log looks first.
+# Much of each half is waiting for servers; so the two run beside each other, each with a platform of its own. The loop and
+# the drills, which wait least, are not played at once. A failure is shown once more at the end, where whoever reads a long
+# log looks first.
 test: setup ## Install all it needs, then run every test (ARGS='-k name' for some)
 	@$(if $(ARGS),$(BIN)/pytest --basetemp $(LOCAL)/pytest $(ARGS),$(BESIDE))
 BESIDE = rm -rf $(LOG) && mkdir -p $(LOG) && $(MAKE) --no-print-directory -k -j2 test-streams test-platform \
@@ -77,8 +78,8 @@ test-streams:
 	@failed=; $(call half,streams,$(STREAMS)) || failed=1; $(call half,streams,tests/e2e/test_drills.py) && [ -z "$$failed" ]
 
 test-platform:
-	@failed=; $(call half,platform,tests/unit tests/contract tests/integration --ignore tests/integration/streams) || failed=1; \
-		$(call half,platform,tests/e2e --ignore tests/e2e/test_drills.py) && [ -z "$$failed" ]
+	@failed=; $(call half,platform,tests/e2e --ignore tests/e2e/test_drills.py) || failed=1; \
+		$(call half,platform,tests/unit tests/contract tests/integration --ignore tests/integration/streams) && [ -z "$$failed" ]
 
 # Half a minute, most of it the imports of Feast and torch: what trains, and what downloads, is left to `make test`.
 unit: setup ## The tests of seconds: no platform, no training (ARGS='-k name' for some)

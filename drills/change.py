@@ -31,7 +31,7 @@ from infra.stored import Tables
 
 SEED = 11
 LEAST_S = 600.0
-SHORT_RATE, SHORT_KILL_EVERY_S = 20.0, 20.0
+SHORT_RATE, SHORT_KILL_EVERY_S = 20.0, 30.0
 SEEN_WITHIN_S = 240.0
 SCHEMA_SPREADS_S = 6.0  # servers look every two seconds which schema the jobs can read
 # What changes, by which edit, and the feature that every server logs then; the short form applies all at once.
