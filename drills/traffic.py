@@ -1,7 +1,8 @@
 """An ad server: Predicts at a steady rate, then the impressions and clicks that follow; everything is remembered.
 
-It calls as adfeast's users are told to: one channel to one address with a retry policy for UNAVAILABLE, and the same
-call again until events are acknowledged. A Predict counts as failed when the call ends with an error after that.
+It calls as adfeast's users are told to: one channel to one address with a retry policy for UNAVAILABLE and
+RESOURCE_EXHAUSTED, and the same call again until events are acknowledged. A Predict counts as failed when the call ends
+with an error after that.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ RETRY = {
                 "initialBackoff": "0.02s",
                 "maxBackoff": "0.5s",
                 "backoffMultiplier": 3,
-                "retryableStatusCodes": ["UNAVAILABLE"],
+                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
             },
         }
     ]
