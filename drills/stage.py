@@ -6,7 +6,7 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -71,25 +71,30 @@ class Stage(Deployed):
 
 @contextmanager
 def deployed(
-    root: Path, seed: int, parts: Sequence[str] | None = None, programs: Sequence[str] = STREAM_PROGRAMS
+    root: Path,
+    seed: int,
+    parts: Sequence[str] | None = None,
+    programs: Sequence[str] = STREAM_PROGRAMS,
+    settings: Mapping[str, object] | None = None,
 ) -> Iterator[Deployed]:
     """Everything up, nobody asks yet; stopped without a trace at the end of the block.
 
     Args:
         parts: that run; by default all.
         programs: of ours, that run beside the servers.
+        settings: of the platform, beside its addresses.
     """
     home, repo, before = root / ".local", root / "feature_repo", dict(os.environ)
     shutil.copytree(ROOT / "feature_repo", repo, ignore=shutil.ignore_patterns("__pycache__"))
     environment = {"ADFEAST_SETTINGS": str(home / "settings.yaml"), "ADFEAST_FEATURE_REPO": str(repo)}
     os.environ |= environment
-    platform = Platform(home, parts)
+    platform = Platform(home, parts, settings)
     try:
         platform.up()
-        settings, dice = load_settings(), random.Random(seed)
-        on = Deployed(root, platform, settings, Commands(repo, environment, dice))
+        commands = Commands(repo, environment, random.Random(seed))
+        on = Deployed(root, platform, load_settings(), commands)
         on.commands.feast_apply()
-        _deliver(settings, on.definitions, seed)
+        _deliver(on.settings, on.definitions, seed)
         for program in programs:
             platform.start(program)
         on.commands.adfeast("model", "deploy", "--version", str(on.first_model("first", PRIOR)))
@@ -103,9 +108,11 @@ def deployed(
 
 
 @contextmanager
-def stage(root: Path, rate: float, kill_every_s: float, seed: int) -> Iterator[Stage]:
+def stage(
+    root: Path, rate: float, kill_every_s: float, seed: int, settings: Mapping[str, object] | None = None
+) -> Iterator[Stage]:
     """Everything up, with traffic, and a killer to be started; stopped without a trace at the end of the block."""
-    with deployed(root, seed) as on:
+    with deployed(root, seed, settings=settings) as on:
         definitions = on.definitions
         traffic = Traffic(on.settings.grpc_address, definitions, USERS, ADS, rate, seed)
         old = OldProducer(on.settings, definitions, USERS, ADS, seed)
