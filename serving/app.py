@@ -82,7 +82,9 @@ class PredictionServer:
         self._triton = HttpPool(
             settings.triton_http, authorization=triton_authorization(settings), tls_ca=settings.tls_ca
         )
-        self._pointer = ModelPointer(settings, self._triton)
+        self._pointer = ModelPointer(
+            settings, self._triton, lambda: [r.answers for r in fleet.servers(settings, clock.now_ms())]
+        )
         self._follower = Follower(settings, self._tiers, self._pointer, clock, self._live_changed)
         # Snapshots have a producer of their own: a flood of them must not fill the buffer that events wait in.
         first = settings.snapshot_before_answer
