@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from adfeast.contract.rungs import Rung
-from drills.auctions import Asked
+from benchmarks.harness.auctions import Asked
 
 HEAD = ("fault", "sent", "in time", "p99 ms", *(r.text for r in Rung), "lost", "healed s")
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import click
 
 from adfeast.feast_ext.store import open_store
+from benchmarks.harness.asking import Asking
+from benchmarks.harness.auctions import Plan
 from benchmarks.harness.data import Population, fill
-from drills.asking import Asking
-from drills.auctions import Plan
 from drills.command import tell
 from drills.kills import SERVERS
 from drills.outcome import Outcome, Say
@@ -32,14 +32,13 @@ from drills.waiting import until
 SEED = 17
 PARTS = ("valkey", "kafka", "dynamodb", "triton", "mlflow")  # no stream jobs: their two JVMs would share the cores
 KEEPER = "model_keeper"
-USERS, ADS = 500, 1000
 ANY_TIME = Promise(in_time=None)
 ALL_ANSWERED = Promise(in_time=None, lost=0.0)
 
 
 def act(on: Deployed, outcome: Outcome, say: Say, measure: Measure, *, short: bool) -> list[Row]:
     """Everything that goes wrong around auctions, on a platform whose model keeper runs; the rows of the table."""
-    people, definitions = Population.of(USERS, ADS), on.definitions
+    people, definitions = Population.of(measure.users, measure.ads), on.definitions
     fill(open_store(on.settings), definitions, on.settings.feature_service, people, datetime.now(UTC), SEED)
     asked = [f for features in definitions.request_sources.values() for f in features]
     plan = Plan(

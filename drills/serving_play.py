@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 from adfeast import fleet
 from adfeast.clock import SystemClock
+from benchmarks.harness.asking import Asking
 from benchmarks.harness.server import free_address, running
 from drills import bad_models, faults
-from drills.asking import Asking
 from drills.errors import NotInTime
 from drills.kills import SERVERS
 from drills.outcome import Outcome, Say
@@ -37,6 +37,7 @@ class Measure:
     """How a drill is played, and how strictly it judges.
 
     Attributes:
+        users, ads: how many there are; each has a row in both tiers.
         seconds: how long a part stands still or is slow.
         patience: how many times as long as promised answers and healing may take, for a machine with other work.
         in_time: share of the answers in place of the promised one; None: as promised.
@@ -45,6 +46,8 @@ class Measure:
 
     rate: float = 60.0
     candidates: int = 160
+    users: int = 500
+    ads: int = 1000
     deadline_s: float = 1.0
     seconds: float = 7.0
     patience: float = 1.0

@@ -11,7 +11,7 @@ from collections import Counter
 import grpc
 import uvloop
 
-from drills.traffic import OPTIONS
+from benchmarks.harness.auctions import OPTIONS
 from serving.proto import adfeast_pb2 as pb
 from serving.proto import adfeast_pb2_grpc as pb_grpc
 

@@ -50,9 +50,7 @@ class ModelPointer:
         others: Triton names of the models with which servers answer now, one a server, empty for none; may block.
     """
 
-    def __init__(
-        self, settings: Settings, triton: HttpPool, others: Callable[[], Sequence[str]] = lambda: ()
-    ) -> None:
+    def __init__(self, settings: Settings, triton: HttpPool, others: Callable[[], Sequence[str]] = lambda: ()) -> None:
         self._triton, self._others = triton, others
         self._heard = False  # whether MLflow has ever said what production is
         self._mlflow = HttpPool(

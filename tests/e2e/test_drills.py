@@ -17,7 +17,7 @@ from drills.serving_play import Measure
 from drills.stage import stage
 
 BUDGETS = dict.fromkeys(("redis_budget_ms", "dynamodb_budget_ms", "triton_budget_ms"), 200)
-AUCTIONS = Measure(rate=15, candidates=20, deadline_s=10, seconds=3, patience=40, in_time=0.9, whole=0.8)
+AUCTIONS = Measure(15, 20, 10.0, users=30, ads=30, seconds=3, patience=40, in_time=0.9, whole=0.8)
 
 
 def test_what_goes_wrong_and_everything_that_changes_under_traffic_loses_nothing(tmp_path: Path) -> None:

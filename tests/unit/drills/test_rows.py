@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from adfeast.contract.rungs import Rung
-from drills.auctions import Asked
+from benchmarks.harness.auctions import Asked
 from drills.rows import HEAD, Promise, Row, table
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
-from drills.auctions import Asked, Plan
+from benchmarks.harness.auctions import Asked, Plan
 
 END_S = 20.0
 
@@ -34,7 +34,9 @@ class Asking:
         told = out.with_suffix(".plan")
         told.write_text(json.dumps(asdict(self.plan)))
         self._file = out.open()
-        self._process = subprocess.Popen([sys.executable, "-W", "ignore", "-m", "drills.auctions", str(told)])
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "benchmarks.harness.auctions", str(told)]
+        )
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from drills.asking import Asking
-from drills.auctions import Plan
+from benchmarks.harness.asking import Asking
+from benchmarks.harness.auctions import Plan
 
 
 class _Written:
