@@ -1,12 +1,12 @@
 """How latency and CPU grow with the rate of auctions and with their candidates: a report with pictures.
 
-`python -m benchmarks.load` (`make bench-load`) starts a platform of its own with one prediction server, and asks it in an
-open loop: nobody waits for an answer before the next auction is held, and a latency begins when an auction is due. So a
-rate beyond saturation shows as latencies that grow as long as it lasts, as they do to callers. The client shares the
+`python -m benchmarks.load` (`make bench-load`) starts a platform of its own with one prediction server, and asks it in
+an open loop: nobody waits for an answer before the next auction is held, and a latency begins when an auction is due. So
+a rate beyond saturation shows as latencies that grow as long as it lasts, as they do to callers. The client shares the
 machine's cores; how late it sent is told with each point, and is part of each latency.
 
-CPU is that of all processes of a part, a request, less what the part uses when nothing is asked for; DynamoDB's is that of
-a Java emulator over SQLite. The pages and figures go to `.local/report/load/`.
+CPU is that of all processes of a part, a request, less what the part uses when nothing is asked for; DynamoDB's is that
+of a Java emulator over SQLite. Page and figures go to `.local/report/load/`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Models that no deploy would let through, put before the servers by hand: somebody has gone round `adfeast model deploy`."""
+"""Models that no deploy would let through, put before the servers by hand, past `adfeast model deploy`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of the auctions while something was wrong: a row of a table for each fault, and the promises it breaks."""
+"""What became of auctions while something was wrong: a row of a table a fault, and the promises that it breaks."""
 
 from __future__ import annotations
 
@@ -99,10 +99,11 @@ def table(rows: Sequence[Row]) -> str:
     """All of them, in columns."""
     lines = [HEAD, *(row.cells() for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.rjust(width) if n else cell.ljust(width) for n, (cell, width) in enumerate(zip(line, widths)))
-        for line in lines
-    )
+    shown = []
+    for line in lines:
+        first, *others = (cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        shown.append("  ".join([first.strip().ljust(widths[0]), *others]))
+    return "\n".join(shown)
 
 
 def _p99(values: Sequence[float]) -> float:

@@ -28,7 +28,7 @@ WHOLE_FOR_S = 2.0  # so long every answer must be whole before all counts as hea
 QUIET_S, GIVE_UP_S, SETTLED_S = 3.0, 120.0, 30.0
 REPORT_LAG_S = 3.0  # a server says every two seconds how many snapshots Kafka has
 STORM = 2_000
-NONE_LOST = Promise(lost=0.0)
+IN_TIME, NONE_LOST = Promise(), Promise(lost=0.0)
 Act = Callable[[], float | None]
 
 
@@ -73,7 +73,7 @@ class Play:
         self._say = say
         self.rows: list[Row] = []
 
-    def fault(self, name: str, act: Act, promise: Promise = Promise(), asking: Asking | None = None) -> None:
+    def fault(self, name: str, act: Act, promise: Promise = IN_TIME, asking: Asking | None = None) -> None:
         """Lets something happen and waits until all is well again.
 
         Args:

@@ -1,4 +1,4 @@
-"""A connection storm: `python -m drills.storm ADDRESS CLIENTS` opens as many connections at once, each with one call."""
+"""A connection storm: `python -m drills.storm ADDRESS CLIENTS` connects as often at once, and calls once on each."""
 
 from __future__ import annotations
 
@@ -41,4 +41,4 @@ async def storm(address: str, clients: int) -> dict[str, int]:
 if __name__ == "__main__":
     asked, most = int(sys.argv[2]), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, asked + LEFT), most))
-    print(json.dumps(uvloop.run(storm(sys.argv[1], asked))))
+    sys.stdout.write(json.dumps(uvloop.run(storm(sys.argv[1], asked))))

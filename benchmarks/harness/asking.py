@@ -40,7 +40,8 @@ class Asking:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        assert self._process is not None and self._file is not None
+        assert self._process is not None
+        assert self._file is not None
         self._process.terminate()
         try:
             self._process.wait(END_S)

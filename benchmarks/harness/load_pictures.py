@@ -65,15 +65,13 @@ def page(folder: Path, machine: Mapping[str, Any], by_rate: Sequence[Point], by_
             draw(folder / f"{what}_by_{name}.png", axis, x, points)
             shown.append(f'<p><img src="{what}_by_{name}.png" alt="{what} by {name}"></p>')
         shown.append(_table(points))
-    about = html.escape(
-        f"{machine['cores']} cores, {machine['cpu']}; load average {machine['load_average_1m']} at the end"
-    )
+    about = html.escape("{cores} cores, {cpu}; load average {load_average_1m} at the end".format(**machine))
     file = folder / "index.html"
     file.write_text(
         '<!doctype html><meta charset="utf-8"><title>Load report</title><style>body{font:15px sans-serif;margin:2em}'
         "td,th{padding:2px 10px;text-align:right}</style><h1>Load report</h1>"
-        f"<p>One prediction server; client and all parts on the same machine: {about}. An open loop: a latency begins when "
-        "an auction is due. CPU is that of all processes of a part, without what it uses when idle.</p>"
+        f"<p>One prediction server; client and all parts on the same machine: {about}. An open loop: a latency begins "
+        "when an auction is due. CPU is that of all processes of a part, without what it uses when idle.</p>"
         + "".join(shown)
     )
     return file

@@ -1,7 +1,7 @@
 """The drills in their short forms, one after the other on one platform under traffic.
 
-`make drill-streams`, `make drill-serving` and `make drill-change` play them whole: with minutes of absence, every fault,
-Spark and training. Other tests run beside this one, so an auction has more time here than an ad server would give it.
+`make drill-streams`, `make drill-serving` and `make drill-change` play them whole: with minutes of absence, every
+fault, Spark and training. Other tests run beside this one, so an auction has more time here than an ad server gives it.
 """
 
 from __future__ import annotations
