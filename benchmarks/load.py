@@ -1,8 +1,8 @@
 """How latency and CPU grow with the rate of auctions and with their candidates: a report with pictures.
 
-`python -m benchmarks.load` (`make bench-load`) starts a platform of its own with one prediction server, asks it in
-an open loop: nobody waits for an answer before the next auction is held, and a latency begins when an auction is due. So
-a rate beyond saturation shows as latencies that grow as long as it lasts, as they do to callers. The client shares the
+`python -m benchmarks.load` (`make bench-load`) starts a platform of its own with one prediction server and asks it in an
+open loop: nobody waits for an answer before the next auction is held, and a latency begins when an auction is due. A
+rate beyond saturation shows as latencies that grow as long as it lasts, as they do to callers. The client shares the
 machine's cores; how late it sent is told with each point, and is part of each latency.
 
 CPU is that of all processes of a part, a request, less what the part uses when nothing is asked for; DynamoDB's is that
@@ -39,7 +39,7 @@ SEED, USERS, ADS = 7, 500, 2_000
 CANDIDATES, RATE = 200, 10.0  # what stays while the other one changes
 RATES = (10.0, 25.0, 50.0, 100.0, 150.0, 200.0, 300.0, 400.0)
 MOST_CANDIDATES = (1, 10, 50, 100, 200, 500, 1_000, 2_000)
-IDLE_S, WARM_UP_S, DEADLINE_S, END_S = 5.0, 4.0, 5.0, 30.0
+WARM_UP_RATE, IDLE_S, WARM_UP_S, DEADLINE_S, END_S = 2.0, 5.0, 4.0, 5.0, 30.0
 OVERLOADED = 0.5  # of the auctions unanswered within the deadline: no higher rate is tried
 OUT = ROOT / ".local" / "report" / "load"
 
@@ -60,7 +60,7 @@ class Bench:
         plain = {name: value for name, kind in context.items() for value in kind.values()}
         ads, users = on.people.ads, on.people.users
         address, out = on.settings.grpc_address, str(home / "asked")
-        plan = Plan(address, users, ads, plain, 2 * RATE, ADS, DEADLINE_S, SEED, out)
+        plan = Plan(address, users, ads, plain, WARM_UP_RATE, ADS, DEADLINE_S, SEED, out)
         meter = CpuMeter({part: on.pids[part] for part in (SERVER, *PARTS)})
         with Asking(plan):  # all ads in one request, so that each is in memory
             time.sleep(WARM_UP_S)
@@ -68,11 +68,11 @@ class Bench:
         time.sleep(IDLE_S)
         return cls(on, plan, meter, rates(before, meter.read(), IDLE_S))
 
-    def point(self, rate: float, candidates: int, seconds: float) -> Point:
-        """Asks for some seconds, the first of which do not count.
+    def point(self, rate: float, candidates: int, seconds: float) -> Point | None:
+        """Asks for some seconds, the first of which do not count; None where nothing was answered in time.
 
         Raises:
-            BenchmarkError: there is nothing to measure.
+            BenchmarkError: the auctions did not end.
         """
         with Asking(replace(self.plan, rate=rate, candidates=candidates)) as asking:
             time.sleep(WARM_UP_S)
@@ -85,24 +85,30 @@ class Bench:
         if not asked:
             raise BenchmarkError(f"the auctions of {rate:.0f} a second did not end")
         answered = sum(not a.lost for a in asked)
+        if not answered:
+            return None
         cpu = per_request(before, after, self.idle, end_s - begin_s, answered)
         return Point.of(rate, candidates, asked, cpu)
 
 
-def run(home: Path, rounds_rates: Sequence[float], candidates: Sequence[int], seconds: float, show: Console) -> Path:
+def run(home: Path, asked_rates: Sequence[float], candidates: Sequence[int], seconds: float, show: Console) -> Path:
     """Measures everything in a fresh `home`; nothing runs afterwards.
 
     Returns:
         The page.
     """
     with deployed(home, Population.of(USERS, ADS), SEED, show) as on:
-        bench, by_rate, by_candidates = Bench.of(on, home), [], []
-        for rate in rounds_rates:
-            by_rate.append(_shown(bench.point(rate, CANDIDATES, seconds), show))
-            if by_rate[-1].lost > OVERLOADED:
+        bench, by_rate, by_candidates = Bench.of(on, home), list[Point](), list[Point]()
+        for rate in asked_rates:
+            point = bench.point(rate, CANDIDATES, seconds)
+            if point is None:
+                break
+            by_rate.append(_shown(point, show))
+            if point.lost > OVERLOADED:
                 break
         for count in candidates:
-            by_candidates.append(_shown(bench.point(RATE, count, seconds), show))
+            if point := bench.point(RATE, count, seconds):
+                by_candidates.append(_shown(point, show))
     OUT.mkdir(parents=True, exist_ok=True)
     where = report.machine()
     figures = {"machine": where, **{n: [asdict(p) for p in ps] for n, ps in _named(by_rate, by_candidates)}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,7 @@ from drills.stage import Deployed
 from registry import versions
 from registry.triton import Triton
 
+FOLLOWED_S = 3.0  # servers look every second which model is production
 # Asks nobody: what it answers depends on nothing but the number of rows.
 MODEL = """
 import numpy as np
@@ -55,5 +57,6 @@ def in_production(on: Deployed, like: str, version: int, *, score: str, signatur
         yield name
     finally:
         versions.set_production(on.settings, like, lambda: None)
+        time.sleep(FOLLOWED_S)
         triton.unload(name)
         shutil.rmtree(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,12 +10,13 @@ from dataclasses import dataclass, field
 from adfeast.contract.rungs import Rung
 from benchmarks.harness.auctions import Asked
 
+WHOLE_FOR_S, STEP_S = 2.0, 0.25  # so long answers must be whole to count as healed, looked at in such steps
 HEAD = ("fault", "sent", "in time", "p99 ms", *(r.text for r in Rung), "lost", "healed s")
 
 
 @dataclass(frozen=True)
 class Promise:
-    """What must be true of a row.
+    """What must be true of a row; a share of what was sent is taken as so many whole auctions.
 
     Attributes:
         within_ms: in which an answer is in time.
@@ -71,11 +73,11 @@ class Row:
         problems, sent, lost = [], max(self.sent, 1), sum(self.lost.values())
         if not self.sent:
             problems.append("nobody asked")
-        if promise.in_time is not None and self.in_time < promise.in_time * self.sent:
+        if promise.in_time is not None and self.in_time < math.floor(promise.in_time * self.sent):
             problems.append(
                 f"{self.in_time / sent:.2%} answered within {promise.within_ms:.0f} ms, {promise.in_time:.1%} promised"
             )
-        if lost > promise.lost * self.sent:
+        if lost > math.ceil(promise.lost * self.sent):
             problems.append(f"{lost} of {self.sent} lost: {dict(self.lost)}")
         if self.healed_s is None:
             problems.append("not healed")
@@ -93,6 +95,18 @@ class Row:
             *(self.fault, str(self.sent), f"{self.in_time / sent:.2%}", f"{self.p99_ms:.1f}"),
             *(*rungs, str(lost or ""), healed),
         )
+
+
+def healed_after(asked: Sequence[Asked], from_s: float, now_s: float, whole: float) -> float | None:
+    """How long it took from a moment until such a share of all later answers was whole; None: it is not yet so."""
+    since, begin, found_s = [a for a in asked if a.due_s >= from_s], now_s - WHOLE_FOR_S, None
+    while begin > from_s - STEP_S:
+        found = [a for a in since if begin <= a.due_s < begin + WHOLE_FOR_S]
+        if not found or sum(a.whole for a in found) < whole * len(found):
+            break
+        found_s = max(0.0, begin - from_s)
+        begin -= STEP_S
+    return found_s
 
 
 def table(rows: Sequence[Row]) -> str:

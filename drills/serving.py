@@ -25,9 +25,8 @@ from drills.command import tell
 from drills.kills import SERVERS
 from drills.outcome import Outcome, Say
 from drills.rows import Promise, Row, table
-from drills.serving_play import GIVE_UP_S, STORM, Measure, Play
+from drills.serving_play import STORM, Measure, Play
 from drills.stage import Deployed, deployed
-from drills.waiting import until
 
 SEED = 17
 PARTS = ("valkey", "kafka", "dynamodb", "triton", "mlflow")  # no stream jobs: their two JVMs would share the cores
@@ -55,7 +54,7 @@ def act(on: Deployed, outcome: Outcome, say: Say, measure: Measure, *, short: bo
     bad = [] if short else [on.first_model(f"bad-{n}", 0.04 + n / 100) for n in range(2)]
     with Asking(plan) as asking:
         p = Play(on, outcome, say, asking, measure)
-        until("that answers are whole", lambda: sum(a.whole for a in asking.read()[-50:]) >= 40, GIVE_UP_S)
+        p.heal(asking, time.monotonic())
         p.fault("nothing", p.well)
         p.fault("Redis stands still", partial(p.stalled, "valkey"))
         p.fault("DynamoDB stands still", partial(p.stalled, "dynamodb"))

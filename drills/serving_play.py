@@ -20,11 +20,11 @@ from drills.errors import NotInTime
 from drills.kills import SERVERS
 from drills.outcome import Outcome, Say
 from drills.poison import send_poison
-from drills.rows import Promise, Row
+from drills.rows import WHOLE_FOR_S, Promise, Row, healed_after
 from drills.stage import Deployed
 from drills.waiting import until
+from infra.local.errors import PlatformError
 
-WHOLE_FOR_S = 2.0  # so long every answer must be whole before all counts as healed
 QUIET_S, GIVE_UP_S, SETTLED_S = 3.0, 120.0, 30.0
 REPORT_LAG_S = 3.0  # a server says every two seconds how many snapshots Kafka has
 STORM = 2_000
@@ -83,8 +83,8 @@ class Play:
         begun, healed_s = time.monotonic(), None
         try:
             from_s = act() or time.monotonic()
-            healed_s = self._heal(asking, from_s)
-        except NotInTime as error:
+            healed_s = self.heal(asking, from_s)
+        except (NotInTime, PlatformError) as error:
             self.outcome.problems.append(f"{name}: {error}")
         end = time.monotonic()
         asked = until(f"the end of all auctions of {name}", lambda: asking.between(begun, end), SETTLED_S)
@@ -96,19 +96,17 @@ class Play:
         self._say(f"  {name}: {'; '.join(broken).removeprefix(f'{name}: ') or 'as promised'}")
         time.sleep(QUIET_S)
 
-    def _heal(self, asking: Asking, from_s: float) -> float:
-        """Waits until the answers of some seconds are whole; how long it took until the first of them."""
+    def heal(self, asking: Asking, from_s: float) -> float:
+        """Waits until answers are whole; how long it took from a moment until the first of those that stayed so."""
 
-        def well() -> bool:
+        def well() -> tuple[float] | None:
             now = time.monotonic()
-            if now - from_s < WHOLE_FOR_S:
-                return False
-            found = asking.last(WHOLE_FOR_S, now)
-            enough = len(found) > 0.8 * WHOLE_FOR_S * asking.plan.rate
-            return enough and sum(a.whole for a in found) >= self.measure.whole * len(found)
+            few = len(asking.last(WHOLE_FOR_S, now)) < 0.8 * WHOLE_FOR_S * asking.plan.rate
+            found_s = None if few else healed_after(asking.read(), from_s, now, self.measure.whole)
+            return None if found_s is None else (found_s,)
 
-        until("that answers are whole again", well, GIVE_UP_S)
-        return max(0.0, time.monotonic() - from_s - WHOLE_FOR_S)
+        [healed_s] = until("that answers are whole again", well, GIVE_UP_S)
+        return healed_s
 
     def well(self) -> None:
         """What is so without any fault."""
@@ -217,10 +215,11 @@ class Play:
         former, begun = self.serving(), len(self.asking.read())
         bad = ""
 
-        def act() -> None:
+        def act() -> float:
             nonlocal bad
             with bad_models.in_production(self.on, former, version, score=score, signature_hash=signature_hash) as bad:
                 time.sleep(self.measure.seconds)
+                return time.monotonic()
 
         self.fault(name, act)
         took = bad in {a.model for a in self.asking.read()[begun:]}
@@ -238,7 +237,7 @@ class Play:
             running(command, address, own, self.on.root / "jumping.log") as pid,
             Asking(replace(self.asking.plan, address=address, out=out)) as asking,
         ):
-            self._heal(asking, time.monotonic())
+            time.sleep(QUIET_S)
             yield asking, pid
 
     def clock_jumps(self, pid: int) -> None:

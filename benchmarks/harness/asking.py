@@ -30,7 +30,7 @@ class Asking:
 
     def __enter__(self) -> Self:
         out = Path(self.plan.out)
-        out.touch()
+        out.write_text("")  # a former client may have written there
         told = out.with_suffix(".plan")
         told.write_text(json.dumps(asdict(self.plan)))
         self._file = out.open()

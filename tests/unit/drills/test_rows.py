@@ -8,7 +8,7 @@ import pytest
 
 from adfeast.contract.rungs import Rung
 from benchmarks.harness.auctions import Asked
-from drills.rows import HEAD, Promise, Row, table
+from drills.rows import HEAD, Promise, Row, healed_after, table
 
 
 def asked(count: int, ms: float = 5.0, rung: Rung = Rung.FRESH, lost: str = "") -> list[Asked]:
@@ -54,3 +54,18 @@ def test_a_table_has_a_line_a_fault_below_its_head() -> None:
         ["nothing", "1000", "100.00%", "5.0", "100.0%", "0.0"],
         ["Redis", "killed", "10", "0.00%", "5.0", "10", "never"],
     ]
+
+
+def test_healing_lasts_until_the_last_answer_that_is_not_whole() -> None:
+    whole = asked(600)
+    broken = [replace(a, whole=a.due_s > 4.0) for a in whole]
+    assert healed_after(whole, 1.0, 10.0, 1.0) == 0.0
+    assert healed_after(broken, 1.0, 10.0, 1.0) == pytest.approx(3.0, abs=0.3)
+    assert healed_after(broken, 1.0, 5.0, 1.0) is None, "only a second was whole"
+    assert healed_after([], 1.0, 10.0, 1.0) is None
+
+
+def test_where_some_answers_may_be_less_a_single_one_does_not_count() -> None:
+    once = [replace(a, whole=a.number != 300) for a in asked(600)]
+    assert healed_after(once, 1.0, 10.0, 0.9) == 0.0
+    assert healed_after(once, 1.0, 10.0, 1.0) == pytest.approx(4.0, abs=0.3)
