@@ -1,7 +1,7 @@
 """How latency and CPU grow with the rate of auctions and with their candidates: a report with pictures.
 
-`python -m benchmarks.load` (`make bench-load`) starts a platform of its own with one prediction server and asks it in an
-open loop: nobody waits for an answer before the next auction is held, and a latency begins when an auction is due. A
+`python -m benchmarks.load` (`make bench-load`) starts a platform of its own with one prediction server and asks it in
+an open loop: nobody waits for an answer before the next auction is held, and a latency begins when an auction is due. A
 rate beyond saturation shows as latencies that grow as long as it lasts, as they do to callers. The client shares the
 machine's cores; how late it sent is told with each point, and is part of each latency.
 

@@ -39,7 +39,7 @@ from serving.features.reader import Tiers
 from serving.features.redis_cluster import redis_tier
 from serving.follower import Follower
 from serving.health import LOOK_S, Health
-from serving.listening import leave, options
+from serving.listening import leave, options, take_all_connections
 from serving.live import Live
 from serving.loops import Loop
 from serving.metrics import CountedPrediction, ServerMetrics
@@ -253,4 +253,5 @@ async def serve(settings: Settings, clock: Clock) -> None:
 
 def main(settings: Settings) -> None:
     """Runs the server in this process."""
+    take_all_connections()
     uvloop.run(serve(settings, SystemClock()))
