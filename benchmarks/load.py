@@ -109,15 +109,13 @@ def run(home: Path, asked_rates: Sequence[float], candidates: Sequence[int], sec
         for count in candidates:
             if point := bench.point(RATE, count, seconds):
                 by_candidates.append(_shown(point, show))
+    if not (by_rate and by_candidates):
+        raise BenchmarkError("nothing was answered in time: give lower rates and fewer candidates")
     OUT.mkdir(parents=True, exist_ok=True)
     where = report.machine()
-    figures = {"machine": where, **{n: [asdict(p) for p in ps] for n, ps in _named(by_rate, by_candidates)}}
-    (OUT / "figures.json").write_text(json.dumps(figures, indent=1))
+    figures = {"machine": where, "by_rate": by_rate, "by_candidates": by_candidates}
+    (OUT / "figures.json").write_text(json.dumps(figures, indent=1, default=asdict))
     return load_pictures.page(OUT, where, by_rate, by_candidates)
-
-
-def _named(by_rate: list[Point], by_candidates: list[Point]) -> list[tuple[str, list[Point]]]:
-    return [("by_rate", by_rate), ("by_candidates", by_candidates)]
 
 
 def _shown(point: Point, show: Console) -> Point:
