@@ -1,7 +1,7 @@
 """What goes wrong around auctions, one after the other while they are held at a steady rate.
 
-`python -m drills.serving` (`make drill-serving`) plays all of it in ten minutes; `--short` four faults in one, after the
-platform is up. It ends with a table, a row a fault, and with an error that lists every promise that was broken.
+`python -m drills.serving` (`make drill-serving`) plays all of it in ten minutes; `--short` four faults in one, after
+the platform is up. It ends with a table, a row a fault, and with an error that lists every promise that was broken.
 
 The promises: whatever stands still or dies, 99.9 % of the auctions are answered within 50 ms of when they were due, and
 all answers are whole again without a person, those of a model whose process was killed within 10 s; no snapshot is lost
