@@ -40,7 +40,7 @@ def send_poison(settings: Settings, definitions: Definitions) -> list[str]:
 def _calls(settings: Settings, definitions: Definitions) -> Iterator[tuple[str, list[pb.Event], grpc.StatusCode]]:
     good = _event(definitions)
     now_ms = time.time_ns() // 1_000_000
-    for what, change in (
+    changes: tuple[tuple[str, dict[str, str | int | float]], ...] = (
         ("an event without an id", {EVENT_ID: ""}),
         ("an id that is a number", {EVENT_ID: 3}),
         ("an id of 400 bytes", {EVENT_ID: "x" * 400}),
@@ -48,7 +48,8 @@ def _calls(settings: Settings, definitions: Definitions) -> Iterator[tuple[str, 
         ("an event in microseconds", {EVENT_TIME: now_ms * 1000}),
         ("a column that nobody knows", {"colour": "red"}),
         ("a NaN", dict.fromkeys(good, float("nan"))),
-    ):
+    )
+    for what, change in changes:
         yield what, [pb.Event(fields=values(good)), pb.Event(fields=values(good | change))], CODE.INVALID_ARGUMENT
     too_many = [pb.Event(fields=values({EVENT_ID: "i"}))] * (settings.max_events + 1)
     yield "too many events", too_many, CODE.INVALID_ARGUMENT
@@ -66,5 +67,5 @@ def _status(call: Any) -> grpc.StatusCode:
     try:
         call()
     except grpc.RpcError as error:
-        return error.code()  # type: ignore[no-any-return, attr-defined]
+        return error.code()
     return CODE.OK

@@ -99,7 +99,8 @@ class Row:
 
 def healed_after(asked: Sequence[Asked], from_s: float, now_s: float, whole: float) -> float | None:
     """How long it took from a moment until such a share of all later answers was whole; None: it is not yet so."""
-    since, begin, found_s = [a for a in asked if a.due_s >= from_s], now_s - WHOLE_FOR_S, None
+    since, begin = [a for a in asked if a.due_s >= from_s], now_s - WHOLE_FOR_S
+    found_s: float | None = None
     while begin > from_s - STEP_S:
         found = [a for a in since if begin <= a.due_s < begin + WHOLE_FOR_S]
         if not found or sum(a.whole for a in found) < whole * len(found):

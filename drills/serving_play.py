@@ -79,15 +79,16 @@ class Play:
         Args:
             act: returns when it is over; from when healing counts is then, or what it returns in monotonic seconds.
         """
-        asking, promise = asking or self.asking, self.measure.judged_by(promise)
-        begun, healed_s = time.monotonic(), None
+        held, promise = asking or self.asking, self.measure.judged_by(promise)
+        healed_s: float | None = None
+        begun = time.monotonic()
         try:
             from_s = act() or time.monotonic()
-            healed_s = self.heal(asking, from_s)
+            healed_s = self.heal(held, from_s)
         except (NotInTime, PlatformError) as error:
             self.outcome.problems.append(f"{name}: {error}")
         end = time.monotonic()
-        asked = until(f"the end of all auctions of {name}", lambda: asking.between(begun, end), SETTLED_S)
+        asked = until(f"the end of all auctions of {name}", lambda: held.between(begun, end), SETTLED_S)
         row = Row.of(name, asked, promise.within_ms, healed_s)
         self.rows.append(row)
         broken = row.broken(promise)
