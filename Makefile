@@ -49,7 +49,7 @@ PYTHON = $(shell python3.11 infra/local/setup/shared_python.py 2>/dev/null || ec
 sync = UV_PROJECT_ENVIRONMENT=$(ENV)/$(1) $(UV) sync --frozen --python $(PYTHON) $(addprefix --extra ,$(2))
 
 
-.PHONY: help setup prerequisites demo drill-change drill-streams test test-streams test-platform unit infra-test fuzz bench bench-streams bench-learning up down proto lint types imports clean distclean
+.PHONY: help setup prerequisites demo drill-change drill-serving drill-streams test test-streams test-platform unit infra-test fuzz bench bench-load bench-streams bench-learning up down proto lint types imports clean distclean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -103,6 +103,9 @@ audit: $(ENV)/containers/.stamp ## Look for known vulnerabilities in what the lo
 drill-change: setup ## Change everything under traffic while programs are killed (10 minutes; ARGS=--short for 4)
 	@$(BIN)/python -W ignore -m drills.change $(ARGS)
 
+drill-serving: setup ## Let stores, Triton, Kafka and servers stand still and die under auctions (10 minutes; ARGS=--short for 2)
+	@$(BIN)/python -W ignore -m drills.serving $(ARGS)
+
 drill-streams: setup ## Let clocks, deaths, poison and changes happen to the streams under traffic (20 minutes; ARGS=--short for 6)
 	@$(BIN)/python -W ignore -m drills.streams $(ARGS)
 
@@ -111,6 +114,9 @@ fuzz: setup ## Send the prediction server a hundred thousand generated calls of 
 
 bench: setup ## Measure, each number beside its peer or its floor
 	@$(BIN)/python -m benchmarks.predict $(ARGS)
+
+bench-load: setup ## Draw latency and CPU against rate and candidates, into .local/report/load (ARGS='--rate 50 --candidates 200')
+	@$(BIN)/python -m benchmarks.load $(ARGS)
 
 bench-streams: setup ## Measure the stream side beside a DataStream job and tiles in SQL (ARGS='--events 1000000')
 	@$(BIN)/python -W ignore -m benchmarks.streams $(ARGS)

@@ -37,27 +37,22 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from adfeast.clock import to_ms
 from adfeast.contract.topics import Topic
-from adfeast.feast_ext.registry import load_definitions
-from adfeast.feast_ext.store import apply
 from adfeast.settings import ROOT
 from benchmarks.harness import report
 from benchmarks.harness.compare import compare
 from benchmarks.harness.cpu import CpuMeter, per_request, rates
-from benchmarks.harness.data import Population, contexts, fill, stand_at
+from benchmarks.harness.data import Population, contexts
+from benchmarks.harness.deployed import PARTS, SERVER, deployed
 from benchmarks.harness.floor import Floor
 from benchmarks.harness.load import K6, Load, Requests
 from benchmarks.harness.results import CLIENT, Result, medians, ratios, verdict
 from benchmarks.harness.server import free_address, running
 from benchmarks.peers import TOPIC
-from infra.local.platform.platform import Platform
 from serving.proto import adfeast_pb2 as pb
 from streaming.kafka_admin import ensure_topics
 
 OURS, COLD, NAIVE, FLOOR = "adfeast", "adfeast, no ad cache", "naive server", "floor"
-PARTS = ("valkey", "dynamodb", "triton", "kafka", "mlflow")
-SERVER = "prediction_server"
 SERVICE = pb.DESCRIPTOR.services_by_name["Prediction"]
 PROTO = ROOT / pb.DESCRIPTOR.name
 CANDIDATES, USERS, ADS = 200, 500, 1500
@@ -121,30 +116,15 @@ def run(home: Path, rounds: int, seconds: float, show: Console) -> list[Result]:
     Returns:
         All blocks in the order in which they were measured.
     """
-    from benchmarks.harness.model import onnx_file, publish  # torch, with its warnings
+    from benchmarks.harness.model import onnx_file  # torch, with its warnings
 
     with ExitStack() as stack:
-        platform = Platform(home, PARTS)
-        # The stream views stand still while it runs, and shall be fresh all the same.
-        # Every answer is whole: one that came down a rung would count as quick for what it left out.
-        budgets = "".join(f"{part}_budget_ms: 5000\n" for part in ("redis", "dynamodb", "triton"))
-        platform.home.settings_file.write_text(f"replay_speed: 1000000.0\n{budgets}")
-        show.print("starting the platform ...")
-        settings = stack.enter_context(platform).settings
-        store = apply(settings)
-        definitions = load_definitions(settings)
-        people = Population.of(USERS, ADS)
-        show.print(f"filling both tiers: {USERS} users, {ADS} ads ...")
-        now = datetime.now(UTC)
-        fill(store, definitions, settings.feature_service, people, now, SEED)
-        stand_at(settings, definitions, to_ms(now))
-        model = publish(settings, home / "artifact", SEED)
+        on = stack.enter_context(deployed(home, Population.of(USERS, ADS), SEED, show))
+        settings, definitions, people, model = on.settings, on.definitions, on.people, on.model
         ensure_topics(settings.kafka_bootstrap, {TOPIC: Topic(2)})
-        show.print(f"starting the servers for {model} ...")
-        platform.start(SERVER)
-        pids = {s.part.name: s.pid for s in platform.status()}
-        shared = {part: pids[part] for part in PARTS}
-        environment = {"ADFEAST_SETTINGS": str(platform.home.settings_file), "PYTHONWARNINGS": "ignore"}
+        show.print("starting those to compare with ...")
+        shared = {part: on.pids[part] for part in PARTS}
+        environment = {"ADFEAST_SETTINGS": str(on.platform.home.settings_file), "PYTHONWARNINGS": "ignore"}
 
         naive, cold = free_address(), free_address()
         python = sys.executable
@@ -167,13 +147,13 @@ def run(home: Path, rounds: int, seconds: float, show: Console) -> list[Result]:
             compare(asked, settings.grpc_address, address, SEED)
         k6 = K6(asked, home)
         signature = definitions.signature(settings.feature_service)
-        floor = Floor(settings, definitions, signature, onnx_file(home / "artifact"), people, CANDIDATES, SEED)
+        floor = Floor(settings, definitions, signature, onnx_file(on.artifact), people, CANDIDATES, SEED)
 
         def server(name: str, address: str, pid: int) -> Subject:
             return Subject(name, lambda c, s, seed: k6.run(address, c, s, seed), {"server": pid, **shared})
 
         subjects = [
-            server(OURS, settings.grpc_address, pids[SERVER]),
+            server(OURS, settings.grpc_address, on.pids[SERVER]),
             server(COLD, cold, cold_pid),
             server(NAIVE, naive, naive_pid),
             Subject(FLOOR, lambda c, s, _: floor.run(c, s), {"valkey": shared["valkey"]}, client=False),

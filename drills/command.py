@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from drills.outcome import Outcome
 
 def tell(play: Callable[[Path], Outcome]) -> None:
     """Plays a drill in a folder that is gone afterwards and prints what it found; ends with 1 if a promise broke."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # stops the platform on the way out
     with tempfile.TemporaryDirectory(prefix="drill-") as folder:
         try:
             outcome = play(Path(folder))

@@ -1,4 +1,4 @@
-"""A platform of a drill's own: applied, fed with tables, with a first model, traffic and a killer."""
+"""A platform of a drill's own: applied, fed with tables, with a first model; then with traffic and a killer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,20 +30,17 @@ from infra.local.platform.platform import Platform
 
 USERS, ADS = [f"user-{n}" for n in range(60)], [f"ad-{n}" for n in range(40)]
 PRIOR = 0.02
+STREAM_PROGRAMS = ("redis_writer", "reconciler", "heartbeat")
 
 
 @dataclass(frozen=True)
-class Stage:
-    """What a drill plays with."""
+class Deployed:
+    """A platform whose servers answer with a first model."""
 
     root: Path
     platform: Platform
     settings: Settings
     commands: Commands
-    traffic: Traffic
-    old: OldProducer
-    killer: Killer
-    began: datetime
 
     @property
     def repo(self) -> Path:
@@ -55,45 +52,79 @@ class Stage:
         """What is applied now."""
         return load_definitions(self.settings)
 
+    def first_model(self, name: str, prior: float) -> int:
+        """Registers a model that answers `prior` for every candidate; its version."""
+        artifact = str(self.root / ".local" / "artifacts" / name)
+        self.commands.adfeast("model", "bootstrap", "--prior", str(prior), "--out", artifact)
+        return int(self.commands.adfeast("model", "register", "--artifact", artifact)["version"])
+
+
+@dataclass(frozen=True)
+class Stage(Deployed):
+    """What a drill plays with."""
+
+    traffic: Traffic
+    old: OldProducer
+    killer: Killer
+    began: datetime
+
 
 @contextmanager
-def stage(root: Path, rate: float, kill_every_s: float, seed: int) -> Iterator[Stage]:
-    """Everything up, with traffic, and a killer to be started; stopped without a trace at the end of the block."""
+def deployed(
+    root: Path,
+    seed: int,
+    parts: Sequence[str] | None = None,
+    programs: Sequence[str] = STREAM_PROGRAMS,
+    settings: Mapping[str, object] | None = None,
+) -> Iterator[Deployed]:
+    """Everything up, nobody asks yet; stopped without a trace at the end of the block.
+
+    Args:
+        parts: that run; by default all.
+        programs: of ours, that run beside the servers.
+        settings: of the platform, beside its addresses.
+    """
     home, repo, before = root / ".local", root / "feature_repo", dict(os.environ)
     shutil.copytree(ROOT / "feature_repo", repo, ignore=shutil.ignore_patterns("__pycache__"))
     environment = {"ADFEAST_SETTINGS": str(home / "settings.yaml"), "ADFEAST_FEATURE_REPO": str(repo)}
     os.environ |= environment
-    platform = Platform(home)
+    platform = Platform(home, parts, settings)
     try:
         platform.up()
-        settings, dice = load_settings(), random.Random(seed)
-        commands = Commands(repo, environment, dice)
-        commands.feast_apply()
-        definitions = load_definitions(settings)
-        _deliver(settings, definitions, seed)
-        for program in ("redis_writer", "reconciler", "heartbeat"):
+        commands = Commands(repo, environment, random.Random(seed))
+        on = Deployed(root, platform, load_settings(), commands)
+        on.commands.feast_apply()
+        _deliver(on.settings, on.definitions, seed)
+        for program in programs:
             platform.start(program)
-        artifact = home / "artifacts" / "first"
-        commands.adfeast("model", "bootstrap", "--prior", str(PRIOR), "--out", str(artifact))
-        first = commands.adfeast("model", "register", "--artifact", str(artifact))["version"]
-        commands.adfeast("model", "deploy", "--version", str(first))
+        on.commands.adfeast("model", "deploy", "--version", str(on.first_model("first", PRIOR)))
         for server in SERVERS:
             platform.start(server)
-        traffic = Traffic(settings.grpc_address, definitions, USERS, ADS, rate, seed)
-        old = OldProducer(settings, definitions, USERS, ADS, seed)
-        killer = Killer(platform, kill_every_s, seed, PROGRAMS)
-        began = datetime.now(UTC)
-        traffic.start()
-        old.start()
-        try:
-            yield Stage(root, platform, settings, commands, traffic, old, killer, began)
-        finally:
-            for stop in (killer.stop, traffic.stop, old.stop):
-                stop()
+        yield on
     finally:
         platform.down()
         os.environ.clear()
         os.environ.update(before)
+
+
+@contextmanager
+def stage(
+    root: Path, rate: float, kill_every_s: float, seed: int, settings: Mapping[str, object] | None = None
+) -> Iterator[Stage]:
+    """Everything up, with traffic, and a killer to be started; stopped without a trace at the end of the block."""
+    with deployed(root, seed, settings=settings) as on:
+        definitions = on.definitions
+        traffic = Traffic(on.settings.grpc_address, definitions, USERS, ADS, rate, seed)
+        old = OldProducer(on.settings, definitions, USERS, ADS, seed)
+        killer = Killer(on.platform, kill_every_s, seed, PROGRAMS)
+        began = datetime.now(UTC)
+        traffic.start()
+        old.start()
+        try:
+            yield Stage(on.root, on.platform, on.settings, on.commands, traffic, old, killer, began)
+        finally:
+            for stop in (killer.stop, traffic.stop, old.stop):
+                stop()
 
 
 def last_minute(ago: timedelta) -> str:

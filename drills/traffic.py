@@ -1,13 +1,13 @@
 """An ad server: Predicts at a steady rate, then the impressions and clicks that follow; everything is remembered.
 
-It calls as adfeast's users are told to: one channel to one address with a retry policy for UNAVAILABLE, and the same
-call again until events are acknowledged. A Predict counts as failed when the call ends with an error after that.
+It calls as adfeast's users are told to: one channel to one address with a retry policy for UNAVAILABLE and
+RESOURCE_EXHAUSTED, and the same call again until events are acknowledged. A Predict counts as failed when the call ends
+with an error after that.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import threading
 import time
@@ -22,6 +22,7 @@ from adfeast.clock import SystemClock
 from adfeast.contract.definitions import Definitions
 from adfeast.contract.events import ATTEMPT_ID, CLICKS, EVENT_ID, EVENT_TIME, IMPRESSION_ID, IMPRESSIONS, REQUEST_ID
 from adfeast.contract.signature import AD, USER
+from benchmarks.harness.auctions import OPTIONS
 from demo.traffic.replay import values
 from serving.proto import adfeast_pb2 as pb
 from serving.proto import adfeast_pb2_grpc
@@ -33,25 +34,6 @@ BATCH = 1_000  # events of a call; a server takes no more than its max_events
 CANDIDATES = 20
 CLICK_RATE = 0.2
 LONGEST_CLICK_DELAY_S = 3.0
-RETRY = {
-    "methodConfig": [
-        {
-            "name": [{"service": "adfeast.v1.Prediction"}],
-            "retryPolicy": {
-                "maxAttempts": 5,
-                "initialBackoff": "0.02s",
-                "maxBackoff": "0.5s",
-                "backoffMultiplier": 3,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ]
-}
-OPTIONS = [
-    ("grpc.service_config", json.dumps(RETRY)),
-    ("grpc.max_reconnect_backoff_ms", 200),
-    ("grpc.enable_http_proxy", 0),
-]
 
 
 @dataclass

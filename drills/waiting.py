@@ -12,7 +12,7 @@ T = TypeVar("T")
 POLL_S = 0.25
 
 
-def until(what: str, found: Callable[[], T], deadline_s: float = 120.0) -> T:
+def until(what: str, found: Callable[[], T | None], deadline_s: float = 120.0) -> T:
     """Asks until the answer is true.
 
     Raises:

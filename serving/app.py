@@ -29,7 +29,7 @@ from serving.ads import served
 from serving.api import SERVICE, Prediction
 from serving.budget import Budget
 from serving.clients.http import HttpPool
-from serving.clients.kafka import KafkaProducer
+from serving.clients.kafka import DELIVERY_TIMEOUT_MS, KafkaProducer
 from serving.clients.sigv4 import RENEW_S
 from serving.errors import ErrorInterceptor, StoreUnavailable
 from serving.features import freshness
@@ -39,7 +39,7 @@ from serving.features.reader import Tiers
 from serving.features.redis_cluster import redis_tier
 from serving.follower import Follower
 from serving.health import LOOK_S, Health
-from serving.listening import leave, options
+from serving.listening import leave, options, take_all_connections
 from serving.live import Live
 from serving.loops import Loop
 from serving.metrics import CountedPrediction, ServerMetrics
@@ -61,6 +61,7 @@ log = logging.getLogger(__name__)
 STOP_GRACE_S = 5.0
 REPORT_S = 2.0
 WARM_UP = Budget(2.0, 2.0, 2.0)
+SNAPSHOTS_WAIT_MS = 300_000  # for a Kafka that is away; nobody waits for them, and their buffer is what bounds them
 WAIT_FOR_ADS_S = 120.0  # how long a server waits for a table of ads that is being filled
 WAIT_FOR_MODEL_S = 30.0  # how long a server that cannot learn which model answers waits before it listens
 
@@ -82,12 +83,15 @@ class PredictionServer:
         self._triton = HttpPool(
             settings.triton_http, authorization=triton_authorization(settings), tls_ca=settings.tls_ca
         )
-        self._pointer = ModelPointer(settings, self._triton)
+        self._pointer = ModelPointer(
+            settings, self._triton, lambda: [r.answers for r in fleet.servers(settings, clock.now_ms())]
+        )
         self._follower = Follower(settings, self._tiers, self._pointer, clock, self._live_changed)
         # Snapshots have a producer of their own: a flood of them must not fill the buffer that events wait in.
         first = settings.snapshot_before_answer
         self._event_producer = KafkaProducer(KafkaAccess.of(settings), linger_ms=1)
-        self._snapshot_producer = KafkaProducer(KafkaAccess.of(settings), linger_ms=1 if first else 20)
+        linger_ms, delivery_ms = (1, DELIVERY_TIMEOUT_MS) if first else (20, SNAPSHOTS_WAIT_MS)
+        self._snapshot_producer = KafkaProducer(KafkaAccess.of(settings), linger_ms, delivery_ms=delivery_ms)
         self._publisher = SnapshotPublisher(self._snapshot_producer)
         recent = RecentScores(settings.score_cache_candidates, round(settings.score_cache_ttl_s * 1000))
         ladder, budget = Ladder(Scorer(self._triton), recent, clock), Budget.of(settings)
@@ -251,4 +255,5 @@ async def serve(settings: Settings, clock: Clock) -> None:
 
 def main(settings: Settings) -> None:
     """Runs the server in this process."""
+    take_all_connections()
     uvloop.run(serve(settings, SystemClock()))

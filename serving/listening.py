@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Awaitable, Callable, Sequence
 
 from grpc_health.v1.health import aio
@@ -27,6 +28,13 @@ def options(settings: Settings) -> list[tuple[str, int]]:
         found.append(("grpc.max_connection_age_ms", round(settings.max_connection_age_s * 1000)))
         found.append(("grpc.max_connection_age_grace_ms", round(AGE_GRACE_S * 1000)))
     return found
+
+
+def take_all_connections() -> None:
+    """Raises the limit of open files, a connection each, to what the system lets a process have: 1,024 are usual at
+    first, and a storm of as many clients would leave none for the stores."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def leave(stops: Sequence[Callable[[], Awaitable[object]]], health: aio.HealthServicer, notice_s: float) -> None:

@@ -26,7 +26,7 @@ class KafkaProducer:
         kafka: the cluster; an address is enough where everybody may come in.
         linger_ms: how long a message may wait for others of its batch.
         buffer_kb: memory for messages on their way; beyond it `BufferError`.
-
+        delivery_ms: after so long a message that Kafka has not confirmed is given up.
         make: makes librdkafka's producer of its configuration.
 
     Attributes:
@@ -39,6 +39,7 @@ class KafkaProducer:
         kafka: KafkaAccess | str,
         linger_ms: float,
         buffer_kb: int = 65_536,
+        delivery_ms: int = DELIVERY_TIMEOUT_MS,
         make: Callable[[dict[str, Any]], Any] = lambda config: Producer(config, logger=log),
     ) -> None:
         self._config = {
@@ -47,7 +48,7 @@ class KafkaProducer:
             "enable.idempotence": True,
             "compression.type": "lz4",
             "linger.ms": linger_ms,
-            "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
+            "delivery.timeout.ms": delivery_ms,
             "queue.buffering.max.kbytes": buffer_kb,
             "message.max.bytes": 8_000_000,
         }

@@ -1,15 +1,20 @@
 """Which model is to answer, and which are loaded: asked of MLflow and Triton, off the request path.
 
 The ads' own click rates come from the artifact of the model's version in MLflow; a model is used before they are there.
+A server that starts while MLflow is away answers with the model that the other servers answer with.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from adfeast.access import mlflow_authorization
 from adfeast.contract.base_rates import FILE, BaseRates
@@ -39,10 +44,15 @@ class Models:
 
 
 class ModelPointer:
-    """Asks; each model is described once and remembered while it stays loaded."""
+    """Asks; each model is described once and remembered while it stays loaded.
 
-    def __init__(self, settings: Settings, triton: HttpPool) -> None:
-        self._triton = triton
+    Args:
+        others: Triton names of the models with which servers answer now, one a server, empty for none; may block.
+    """
+
+    def __init__(self, settings: Settings, triton: HttpPool, others: Callable[[], Sequence[str]] = lambda: ()) -> None:
+        self._triton, self._others = triton, others
+        self._heard = False  # whether MLflow has ever said what production is
         self._mlflow = HttpPool(
             settings.mlflow_url, 2, 10.0, authorization=mlflow_authorization(settings), tls_ca=settings.tls_ca
         )
@@ -58,8 +68,14 @@ class ModelPointer:
         Raises:
             ModelUnavailable: MLflow or Triton does not say; nothing is known to have changed.
         """
-        production, names = await self._production(), await loaded(self._triton)
         problems = []
+        try:
+            production, heard = await self._production(), True
+        except ModelUnavailable as error:
+            production, heard = await self._answering(error), False
+            problems.append(f"{error}; {production!r} is production to the other servers")
+        names = await loaded(self._triton)
+        self._heard |= heard
         if production and production not in names:
             problems.append(f"production is {production!r}, which Triton has not loaded: deploy it again")
         found = {}
@@ -69,9 +85,22 @@ class ModelPointer:
             except ModelUnavailable as error:
                 problems.append(str(error))
         self._known = found
-        for model in found.values():
-            await self._complete(model)
+        if heard:
+            for model in found.values():
+                await self._complete(model)
         return Models(production, found, tuple(problems))
+
+    async def _answering(self, error: ModelUnavailable) -> str:
+        """What the other servers answer with; who has heard MLflow itself needs nobody else."""
+        if self._heard:
+            raise error
+        try:
+            known = [name for name in await asyncio.to_thread(self._others) if name]
+        except SQLAlchemyError as unknown:
+            raise error from unknown
+        if not known:
+            raise error
+        return Counter(known).most_common(1)[0][0]
 
     async def _complete(self, model: Model) -> None:
         """Gives a model the click rates of the ads, once they can be read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import time
 
 import grpc
@@ -12,7 +13,7 @@ from grpc_health.v1.health import aio
 
 from adfeast.settings import Settings
 from serving.api import SERVICE
-from serving.listening import leave, options
+from serving.listening import leave, options, take_all_connections
 from serving.proto import adfeast_pb2 as pb
 from tests.unit.serving.called import Answering, listening
 
@@ -80,3 +81,13 @@ def test_a_server_says_that_it_leaves_goes_on_answering_and_ends_with_nothing_lo
             await leaving
 
     asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_a_server_takes_as_many_connections_as_the_system_lets_it() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1] - 1, before[1]))
+    try:
+        take_all_connections()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -66,3 +66,24 @@ def test_a_model_that_cannot_be_understood_is_left_out_and_named(config: bytes) 
     found = look(PRODUCTION, json.dumps([{"name": name}]).encode(), config)
     assert found.loaded == {}
     assert any(name in problem for problem in found.problems)
+
+
+def test_a_server_that_starts_without_mlflow_takes_the_model_of_most_others() -> None:
+    async def ask() -> None:
+        pointer = ModelPointer(Settings(), Says(index=b"[]"), lambda: ["", "ctr-2", "ctr-1", "ctr-2"])
+        pointer._mlflow = Says(mlflow=b"")
+        found = await pointer.look()
+        assert found.production == "ctr-2"
+        assert "MLflow" in found.problems[0]
+        pointer._mlflow = Says(mlflow=PRODUCTION)
+        assert (await pointer.look()).production == "ctr-1"
+        pointer._mlflow = Says(mlflow=b"")
+        with pytest.raises(ModelUnavailable, match="MLflow"):  # it knows better than the others by now
+            await pointer.look()
+
+    asyncio.run(ask())
+
+
+def test_a_server_that_starts_alone_without_mlflow_knows_no_model() -> None:
+    with pytest.raises(ModelUnavailable, match="MLflow"):
+        look(b"", b"[]")
