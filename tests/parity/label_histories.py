@@ -44,15 +44,15 @@ class History:
 
 @cache
 def histories(count: int = HISTORIES, seed: int = 5) -> tuple[History, ...]:
-    """Generated ones; in two of three every event is on time."""
+    """Generated ones; in two of three every event is on time, and the same when it is sent again."""
     dice = random.Random(seed)
     return tuple(_history(dice, n) for n in range(count))
 
 
 def _history(dice: random.Random, n: int) -> History:
     rules = dice.choice(RULES)
-    events = _events(dice, rules, crowd=n % 500 == 499)
     timely = dice.random() < 2 / 3
+    events = _events(dice, rules, crowd=n % 500 == 499, moved=not timely)
     order = list(events)
     dice.shuffle(order)
     if dice.random() < 0.6:  # as they come from Kafka: nearly in order
@@ -71,7 +71,7 @@ def _history(dice: random.Random, n: int) -> History:
     return History(rules, (*arrivals, *ends, last + rules.click_kept_ms + rules.impression_kept_ms), timely)
 
 
-def _events(dice: random.Random, rules: LabelRules, *, crowd: bool) -> list[Seen]:
+def _events(dice: random.Random, rules: LabelRules, *, crowd: bool, moved: bool) -> list[Seen]:
     shown = START + dice.randrange(50)
     close = (0, 1, rules.window_ms - 1, rules.window_ms, rules.window_ms + 1)
     edges = [*close, rules.impression_kept_ms, rules.impression_kept_ms + 1, -1, -rules.grace_ms, -rules.grace_ms - 1]
@@ -81,8 +81,9 @@ def _events(dice: random.Random, rules: LabelRules, *, crowd: bool) -> list[Seen
         delay = dice.choice(edges) if dice.random() < 0.4 else spread
         events.append(Seen(shown + delay, f"c{n}"))
     for event in list(events):
-        while dice.random() < 0.15:  # sent again, now and then with another time
-            events.append(Seen(event.ms + (dice.randrange(1, 9) if dice.random() < 0.3 else 0), event.click_id))
+        while dice.random() < 0.15:  # sent again
+            later = dice.randrange(1, 9) if moved and dice.random() < 0.3 else 0
+            events.append(Seen(event.ms + later, event.click_id))
     return events
 
 
