@@ -83,7 +83,9 @@ def _events(batch: BatchLabel) -> Iterator[str]:
 
 
 def _states(stream: StreamLabel | None, batch: BatchLabel) -> Iterator[str]:
-    table = [("SIDE", "STATE", "LABEL", "WEIGHT", "SINCE", "SHOWN", "CLICKED", "BESIDE", "WRITTEN")]
+    table: list[tuple[str, ...]] = [
+        ("SIDE", "STATE", "LABEL", "WEIGHT", "SINCE", "SHOWN", "CLICKED", "BESIDE", "WRITTEN")
+    ]
     for row in stream.rows if stream else ():
         table.append(("stream", *_figures(row.label), _time(row.written_ms)))
     for lost in stream.refused if stream else ():

@@ -95,7 +95,8 @@ def belongs(clicked: int, shown: int, rules: LabelRules) -> bool:
 def stream(name: str, arrivals: Sequence[Seen | int], rules: LabelRules) -> Iterator[list[Label | Refused]]:
     """What the stream job writes at each arrival: an event, or a new watermark."""
     kept: list[Seen] = []
-    watermark, last = NEVER, None
+    watermark = NEVER
+    last: Label | None = None
     for arrival in arrivals:
         written: list[Label | Refused] = []
         if isinstance(arrival, Seen):
@@ -103,7 +104,7 @@ def stream(name: str, arrivals: Sequence[Seen | int], rules: LabelRules) -> Iter
                 yield [refused]
                 continue
             kept.append(arrival)
-            for crowded in sorted(clicks(kept).values(), key=lambda e: (e.ms, e.click_id))[MOST_CLICKS:]:
+            for crowded in sorted(clicks(kept).values(), key=lambda e: (e.ms, str(e.click_id)))[MOST_CLICKS:]:
                 kept = [e for e in kept if e.click_id != crowded.click_id]
                 written.append(Refused(name, str(crowded.click_id), crowded.ms, CROWDED))
         for now in [watermark] if isinstance(arrival, Seen) else _changes(kept, rules, watermark, arrival):
@@ -140,5 +141,5 @@ def _forget(name: str, kept: list[Seen], rules: LabelRules, watermark: int) -> t
         over = {i for i, e in own.items() if belongs(e.ms, min(impressions), rules)}
         kept = [e for e in kept if e.click_id is not None and e.click_id not in over]
     lost = [e for e in clicks(kept).values() if e.ms + rules.click_kept_ms <= watermark]
-    refused = [Refused(name, str(e.click_id), e.ms) for e in sorted(lost, key=lambda e: (e.ms, e.click_id))]
+    refused = [Refused(name, str(e.click_id), e.ms) for e in sorted(lost, key=lambda e: (e.ms, str(e.click_id)))]
     return [e for e in kept if e.click_id not in {r.event_id for r in refused}], refused
