@@ -44,15 +44,15 @@ LABEL_COLUMNS = {
     "clicks_before": "INT",
     "clicks_late": "INT",
 }
+_FUNCTION = "CREATE TEMPORARY SYSTEM FUNCTION {} AS 'adfeast.streaming.{}'"
 FUNCTIONS = [
-    f"CREATE TEMPORARY SYSTEM FUNCTION {name} AS 'adfeast.streaming.{function}'"
+    _FUNCTION.format(name, function)
     for name, function in (
         ("decode_event", "DecodeEvent"),
         ("decode_row", "DecodeRow"),
         ("encode_row", "EncodeRow"),
         ("event_problem", "EventProblem"),
         ("is_time_mark", "IsTimeMark"),
-        ("label_states", "LabelStates"),
         ("sawtooth_windows", "SawtoothWindows"),
         ("watermark_keys", "WatermarkKeys"),
     )
@@ -116,6 +116,7 @@ def labels(plan: Plan) -> tuple[list[str], list[str]]:
     refused = {"event_id": "STRING", "event_timestamp": "BIGINT", "reason": "STRING"}
     declare = [
         *FUNCTIONS,
+        _FUNCTION.format("label_states", "LabelStates"),
         *sources,
         states,
         _json_sink(plan, made["output"], impression, LABEL_COLUMNS),
