@@ -55,7 +55,7 @@ def differs(plan: Plan, found: Found) -> list[str]:
 
 def beside(plan: Plan, found: Found) -> Iterator[tuple[str, Job, Job]]:
     """(job, the planned one, the former one) of each view that is being built again."""
-    for name in (name for name, spec in plan["jobs"].items() if "view" in spec):
+    for name in (name for name in plan["jobs"] if name != LABELS):
         jobs = found.get(name, [])
         new = as_planned(plan, name, jobs)
         if new:
