@@ -57,8 +57,13 @@ def audit(impression_id: str, since: datetime, until: datetime, label_window: ti
         # Kafka's time, which a sender's clock may be ahead of.
         stream = label_rows(settings, impression_id, max(0, to_ms(since) - rules.click_kept_ms))
     verdict, code = judge(stream, batch, rules)
-    said = {"impression_id": impression_id, "rules": asdict(rules), "batch": asdict(batch), "verdict": verdict}
-    said["stream"] = asdict(stream) if stream else None
+    said = {
+        "impression_id": impression_id,
+        "rules": asdict(rules),
+        "stream": asdict(stream) if stream else None,
+        "batch": asdict(batch),
+        "verdict": verdict,
+    }
     return Answer(said, [*_events(batch), "", *_states(stream, batch), "", verdict], code)
 
 

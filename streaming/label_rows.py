@@ -63,7 +63,8 @@ def label_rows(
 
 def decode_label(value: dict[str, Any]) -> Label:
     """A row of the topic; columns that a later job adds are left out."""
-    return Label(**{name: value.get(name) for name in Label.__dataclass_fields__})
+    known: dict[str, Any] = {name: value.get(name) for name in Label.__dataclass_fields__}
+    return Label(**known)
 
 
 def _messages(settings: Settings, topics: tuple[str, ...], since_ms: int, deadline_s: float) -> Iterator[Message]:
