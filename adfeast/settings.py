@@ -75,6 +75,10 @@ class Settings(BaseSettings):
     - `stream_emit_ms`: a key's values are written at most once in so much event time; 0 writes every change.
     - `stream_checkpoint_ms`, `archive_checkpoint_ms`: how often the jobs' state is kept; the archive's is also how
       often its files are finished, so a long one makes fewer and larger files, and completeness is known later.
+
+    Of label states (docs/labels.md): `label_window_s` is how long after its impression a click counts; None: no job
+    keeps them. `label_grace_s` is how far a click may lie before its impression or after its window and still belong to
+    it, `label_steps` in how many steps a negative's weight grows.
     """
 
     model_config = SettingsConfigDict(
@@ -133,6 +137,9 @@ class Settings(BaseSettings):
     stream_emit_ms: int = Field(default=0, ge=0)
     stream_checkpoint_ms: int = Field(default=2_000, ge=100)
     archive_checkpoint_ms: int = Field(default=5_000, ge=100)
+    label_window_s: Annotated[int, Field(ge=1)] | None = None
+    label_grace_s: int = Field(default=600, ge=0)
+    label_steps: int = Field(default=4, ge=1, le=100)
 
     feature_service: str = "ctr_v1"
     grpc_address: str = "127.0.0.1:50051"

@@ -25,6 +25,7 @@ COMMANDS = {
     "serve": "cli.serve:serve",
     "ads": "cli.ads:ads",
     "batch": "cli.batch:batch",
+    "labels": "cli.labels:labels",
     "model": "cli.model:model",
     "demo": "cli.demo:demo",
     "world": "cli.world:world",

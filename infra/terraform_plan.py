@@ -80,7 +80,9 @@ def _table(view: View) -> dict[str, Any]:
 def _topics(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
     """Topic to how it is created and what it carries, which says who may read and write it."""
     events = {e["topic"] for e in plan["events"]}
-    values, late = ({view[what] for view in plan["views"]} for what in ("output", "late"))
+    # Labels are made, written and put aside as the values of views are, by a job with the same rights.
+    made = [*plan["views"], *([plan["labels"] | {"late": plan["labels"]["refused"]}] if "labels" in plan else [])]
+    values, late = ({each[what] for each in made} for what in ("output", "late"))
     for name, topic in plan["topics"].items():
         kind = "events" if name in events else "values" if name in values else "late" if name in late else "dead"
         configs = {"retention.ms": str(DEFAULT_RETENTION_MS)} | {k: str(v) for k, v in topic["configs"].items()}

@@ -15,7 +15,6 @@ from adfeast.feast_ext.online_layout import redis_watermarks_key, view_watermark
 from adfeast.settings import Settings
 from streaming.errors import StreamingError
 from streaming.kafka_admin import Counted, counted
-from streaming.names import ARCHIVE
 from streaming.plan import Plan
 
 LAST_MS = 60_000
@@ -165,9 +164,7 @@ def readers_behind(
     plan: Plan, settings: Settings, topics: ViewTopics, behind: Mapping[str, Mapping[str, int]]
 ) -> tuple[int, int]:
     """Messages that the view's job and the Redis writer have still to read."""
-    jobs = [
-        s["name"] for name, s in plan["jobs"].items() if name != ARCHIVE and s.get("view", topics.view) == topics.view
-    ]
+    jobs = [s["name"] for s in plan["jobs"].values() if s.get("view") == topics.view]
     # A group may say behind the job's name which of several that follow each other it is.
     mine = [
         n.get(topics.events, 0)

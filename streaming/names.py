@@ -2,14 +2,14 @@
 
 In Flink a job is `<project>-<job>@<digest>.<tuning>.<lineage>`. Equal digests do the same to the same values, so one
 can go on from the other's state; `tuning` is how it is run (parallelism, checkpoints, schemas it reads), for which it
-is stopped and goes on; the lineage is when its state was begun from nothing, in milliseconds. A feature job commits the
-offsets it has read under `<project>-<job>@<digest>.<lineage>`, so that two of a view that run side by side are told
-apart; all archive jobs share one group, since one goes on where the other ended.
+is stopped and goes on; the lineage is when its state was begun from nothing, in milliseconds. A job of features, or of
+labels, commits the offsets it has read under `<project>-<job>@<digest>.<lineage>`, so that two of a view that run side
+by side are told apart; all archive jobs share one group, since one goes on where the other ended.
 """
 
 from __future__ import annotations
 
-FEATURES, ARCHIVE = "features", "archive"
+FEATURES, ARCHIVE, LABELS = "features", "archive", "labels"
 
 
 def features_job(view: str) -> str:
@@ -26,7 +26,7 @@ def job_of(project: str, name: str) -> str | None:
     """The inverse of `flink_name`; None for what is no stream job of the project."""
     job = name.removeprefix(f"{project}-")
     # A project's name has no hyphen: `a-features-x` is no job of a project `a-features`.
-    ours = job != name and (job in (FEATURES, ARCHIVE) or job.startswith(f"{FEATURES}-"))
+    ours = job != name and (job in (FEATURES, ARCHIVE, LABELS) or job.startswith(f"{FEATURES}-"))
     return job if ours else None
 
 
@@ -36,7 +36,7 @@ def archive_group(project: str) -> str:
 
 
 def features_group(name: str, digest: str, lineage: int) -> str:
-    """Consumer group of a feature job.
+    """Consumer group of a job of features, or of labels.
 
     Args:
         name: as `flink_name` says.

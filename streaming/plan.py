@@ -19,18 +19,29 @@ from adfeast.contract.definitions import Definitions, View
 from adfeast.contract.event_rules import pipeline_rules
 from adfeast.contract.event_values import TIMESTAMP
 from adfeast.contract.events import (
+    CLICKS,
     EVENT_ID,
     EVENT_TIME,
+    IMPRESSION_ID,
+    IMPRESSIONS,
     column_defaults,
     column_types,
     fingerprint,
 )
 from adfeast.contract.freshness import WATERMARK_DELAY_MS
+from adfeast.contract.label_states import LabelRules
 from adfeast.contract.rows import SQL_TYPES, Layout, known_layouts, record_layouts
-from adfeast.contract.topics import dead_letter_topic, features_topic, late_topic, topics
+from adfeast.contract.topics import (
+    dead_letter_topic,
+    features_topic,
+    labels_topic,
+    late_topic,
+    refused_labels_topic,
+    topics,
+)
 from adfeast.errors import DefinitionError
 from adfeast.settings import ROOT, Settings
-from streaming.names import ARCHIVE, features_job, flink_name
+from streaming.names import ARCHIVE, LABELS, features_job, flink_name
 
 Plan = dict[str, Any]
 # Longer than a reader takes to its first message after a restart: until then its partitions count as idle and others
@@ -55,7 +66,9 @@ def make_plan(
     parallelism: int | None = None,
     emit_ms: int | None = None,
 ) -> Plan:
-    """The plan of `archive` and of a job for each stream view; the schemas and layouts they may use are recorded.
+    """The plan of `archive`, of a job for each stream view and, if the settings ask for it, of `labels`.
+
+    The schemas and layouts they may use are recorded.
 
     Args:
         watermark_delay_ms: how far an event may come behind its partition (its newest event, and the time at which
@@ -65,7 +78,7 @@ def make_plan(
 
     Raises:
         DefinitionError: a stream view has a feature without aggregation, or one the jobs cannot make; or the schema of
-            a topic has changed in a way that it cannot.
+            a topic has changed in a way that it cannot; or labels are asked for and no events are there to make them.
     """
     views = stream_views(definitions)
     planned = [_view(view, definitions.project) for view in views]
@@ -104,6 +117,9 @@ def make_plan(
     for view in views:
         every = features_checkpoint_ms or settings.stream_checkpoint_ms
         plan["jobs"][features_job(view.name)] = {"checkpoint_ms": every, "view": view.name}
+    if settings.label_window_s is not None:
+        plan["labels"] = _labels(definitions, LabelRules.of(settings))
+        plan["jobs"][LABELS] = {"checkpoint_ms": features_checkpoint_ms or settings.stream_checkpoint_ms}
     for name, job in plan["jobs"].items():
         job["name"] = flink_name(settings.project, name)
         job["digest"], job["tuning"] = _digests(plan, name)
@@ -117,6 +133,9 @@ def _digests(plan: Plan, job: str) -> tuple[str, str]:
     tuning.append(spec["checkpoint_ms"])
     if job == ARCHIVE:
         parts = [plan[p] for p in ("views", "layouts", "events", "lake")]
+    elif job == LABELS:
+        parts = [plan["watermark_delay_ms"], plan["idle_timeout_ms"], plan["labels"]]
+        tuning += [e for e in plan["events"] if e["topic"] in plan["labels"]["topics"]]
     else:
         view = view_of(plan, job)
         parts = [plan["watermark_delay_ms"], plan["idle_timeout_ms"], plan["emit_ms"], view]
@@ -175,6 +194,22 @@ def _view(view: View, project: str) -> Plan:
         "layout": Layout.of(view).id.hex(),
         "output": features_topic(project, view.name),
         "late": late_topic(project, view.name),
+    }
+
+
+def _labels(definitions: Definitions, rules: LabelRules) -> Plan:
+    for topic, column in ((IMPRESSIONS, EVENT_ID), (CLICKS, IMPRESSION_ID)):
+        if column not in column_types(definitions.events.get(topic, {"fields": []})):
+            raise DefinitionError(
+                f"label_window_s asks for the states of labels, which need the column {column!r} of the event source "
+                f"{topic!r}: define it, or set label_window_s to null"
+            )
+    return {
+        "topics": [IMPRESSIONS, CLICKS],
+        "impression_id": IMPRESSION_ID,
+        "rules": rules.text,
+        "output": labels_topic(definitions.project),
+        "refused": refused_labels_topic(definitions.project),
     }
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from streaming.flink_rest import FlinkRest, Job
-from streaming.names import ARCHIVE, features_group, job_of
+from streaming.names import ARCHIVE, LABELS, features_group, job_of
 from streaming.plan import Plan
 
 Found = dict[str, list[Job]]
@@ -49,13 +49,13 @@ def differs(plan: Plan, found: Found) -> list[str]:
     A former job of a view whose planned one runs beside it is left to the switch (streaming/switch.py).
     """
     wrong = [name for name in plan["jobs"] if as_planned(plan, name, found.get(name, [])) is None]
-    too_many = [name for name, jobs in found.items() if len(jobs) > (1 if name == ARCHIVE else 2)]
+    too_many = [name for name, jobs in found.items() if len(jobs) > (1 if name in (ARCHIVE, LABELS) else 2)]
     return sorted({*wrong, *too_many, *(found.keys() - plan["jobs"].keys())})
 
 
 def beside(plan: Plan, found: Found) -> Iterator[tuple[str, Job, Job]]:
     """(job, the planned one, the former one) of each view that is being built again."""
-    for name in plan["jobs"]:
+    for name in (name for name in plan["jobs"] if name != LABELS):
         jobs = found.get(name, [])
         new = as_planned(plan, name, jobs)
         if new:
@@ -63,7 +63,7 @@ def beside(plan: Plan, found: Found) -> Iterator[tuple[str, Job, Job]]:
 
 
 def group(job: Job) -> str:
-    """Consumer group under which a feature job commits what it has read."""
+    """Consumer group under which a job of features, or of labels, commits what it has read."""
     return features_group(job.name, job.digest, job.lineage)
 
 

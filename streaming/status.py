@@ -8,7 +8,7 @@ from adfeast.contract.topics import writer_group
 from adfeast.settings import Settings
 from adfeast.watermarks import archived_until
 from streaming.flink_rest import FlinkRest, Job
-from streaming.names import archive_group
+from streaming.names import LABELS, archive_group
 from streaming.plan import Plan, view_of
 from streaming.progress import lags
 from streaming.running import Found, as_planned, beside, differs, group, running
@@ -46,6 +46,8 @@ def read_status(plan: Plan, settings: Settings) -> StreamStatus:
     for name in plan["jobs"]:
         if "view" in plan["jobs"][name]:
             readers |= {group(job): [view_of(plan, name)["topic"]] for job in found.get(name, [])}
+        elif name == LABELS:
+            readers |= {group(job): plan["labels"]["topics"] for job in found.get(name, [])}
     readers[writer_group(settings.project)] = sorted(v["output"] for v in plan["views"])
     behind = lags(settings, {name: topics for name, topics in readers.items() if topics})
     return StreamStatus(jobs, behind, archived_until(settings), _former(plan, found, rest))

@@ -10,6 +10,7 @@ Another digest:
 - `archive` is stopped with a savepoint, which commits all files, and started from it while it reads the same topics;
   with other topics it starts at the offsets of the savepoint, through its consumer group. If it does not run, its
   former plan is started from what it left, only to be stopped so.
+- `labels` is cancelled and begins anew with all that Kafka holds: every row is written again, as the new rules say.
 - a view's job is built beside the former one (streaming/rebuild.py), which ends when the new one has caught up
   (streaming/switch.py). If neither runs, both go on from what they left.
 
@@ -35,7 +36,7 @@ from streaming.client import Client, Start
 from streaming.errors import StreamingError, SubmitFailed
 from streaming.flink_rest import FlinkRest, Job
 from streaming.kafka_admin import commit_offsets, committed_offsets, ensure_topics
-from streaming.names import ARCHIVE, archive_group, flink_name
+from streaming.names import ARCHIVE, LABELS, archive_group, flink_name
 from streaming.plan import Plan, started
 from streaming.rebuild import Start as Begin
 from streaming.rebuild import begin
@@ -157,7 +158,7 @@ class _Submission:
             self._end(job, alive)
             actions.append(Action(job, "cancelled"))
             return []
-        return self._room_for_view(job, alive)
+        return self._room_for_labels(alive) if job == LABELS else self._room_for_view(job, alive)
 
     def _room_for_view(self, job: str, alive: list[Job]) -> list[_Begun]:
         digest, state = self._plan["jobs"][job]["digest"], self._state(job)
@@ -179,6 +180,16 @@ class _Submission:
         if served and (kept := state.kept(served.digest, served.lineage)):
             begun.append(_Begun(self._reachable(kept), job, "restored", served))
         return begun
+
+    def _room_for_labels(self, alive: list[Job]) -> list[_Begun]:
+        digest, state = self._plan["jobs"][LABELS]["digest"], self._state(LABELS)
+        same = [j for j in alive if j.digest == digest]
+        self._end(LABELS, [j for j in alive if j.digest != digest])
+        retained = self._stop(LABELS, same[0]) if same else state.newest(digest)
+        if retained:
+            return [self._resumed(LABELS, retained)]
+        start = Begin(state.next_lineage(self._clock.now_ms())).to_plan()
+        return [_Begun(started(self._plan, LABELS, start), LABELS, "started")]
 
     def _room_for_archive(self, alive: list[Job]) -> list[_Begun]:
         plan, state = self._plan, self._state(ARCHIVE)

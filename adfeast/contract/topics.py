@@ -40,6 +40,16 @@ def late_topic(project: str, view: str) -> str:
     return f"late.{project}.{view}"
 
 
+def labels_topic(project: str) -> str:
+    """Where the states of labels go, one row for each change of one (adfeast/contract/label_states.py)."""
+    return f"labels.{project}"
+
+
+def refused_labels_topic(project: str) -> str:
+    """Where the impressions and clicks go that are in no label's row."""
+    return f"labels.{project}.refused"
+
+
 def dead_letter_topic(topic: str) -> str:
     """Where messages of `topic` go that are not valid in its format."""
     return f"{topic}.dead"
@@ -75,6 +85,11 @@ def topics(definitions: Definitions, settings: Settings) -> dict[str, Topic]:
             values: _topic(settings, settings.feature_partitions),
             late: _topic(settings, 1),
             dead_letter_topic(values): dead_letters(settings),
+        }
+    if settings.label_window_s is not None:
+        found |= {
+            labels_topic(definitions.project): _topic(settings, settings.feature_partitions),
+            refused_labels_topic(definitions.project): _topic(settings, 1),
         }
     return found
 

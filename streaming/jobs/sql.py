@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streaming.names import archive_group, features_group
+from streaming.names import ARCHIVE, LABELS, archive_group, features_group
 
 Plan = dict[str, Any]
 
@@ -29,8 +29,24 @@ SQL_TYPES = {
 }
 # What a row of the window function is (SawtoothWindows.java).
 VALUE, LATE, WATERMARK = 0, 1, 2
+# And one of the function of labels (LabelStates.java), with the columns that a topic gets of it.
+LABEL, REFUSED = 0, 1
+LABEL_COLUMNS = {
+    "state": "STRING",
+    "label": "INT",
+    "weight": "DOUBLE",
+    "at_ms": "BIGINT",
+    "shown_ms": "BIGINT",
+    "clicked_ms": "BIGINT",
+    "duplicate_impressions": "INT",
+    "clicks": "INT",
+    "duplicate_clicks": "INT",
+    "clicks_before": "INT",
+    "clicks_late": "INT",
+}
+_FUNCTION = "CREATE TEMPORARY SYSTEM FUNCTION {} AS 'adfeast.streaming.{}'"
 FUNCTIONS = [
-    f"CREATE TEMPORARY SYSTEM FUNCTION {name} AS 'adfeast.streaming.{function}'"
+    _FUNCTION.format(name, function)
     for name, function in (
         ("decode_event", "DecodeEvent"),
         ("decode_row", "DecodeRow"),
@@ -52,7 +68,9 @@ RAW_ROWS = {
 
 def statements(plan: Plan, job: str) -> tuple[list[str], list[str]]:
     """A job of the plan as (statements that declare, inserts that run together)."""
-    return features(plan, job) if "view" in plan["jobs"][job] else archive(plan)
+    if job == LABELS:
+        return labels(plan)
+    return archive(plan) if job == ARCHIVE else features(plan, job)
 
 
 def features(plan: Plan, job: str) -> tuple[list[str], list[str]]:
@@ -74,6 +92,42 @@ def window_spec(plan: Plan, job: str, view: Plan) -> str:
     start = plan["jobs"][job].get("start", {})
     options = {"emit": plan["emit_ms"], "from": start.get("from_ms", 0), "delay": plan["watermark_delay_ms"]}
     return ";".join([view["spec"], *(f"{name}={ms}" for name, ms in options.items() if ms)])
+
+
+def labels(plan: Plan) -> tuple[list[str], list[str]]:
+    """The states of labels to `labels.<project>`, and the events that are in none to `labels.<project>.refused`."""
+    made, identity = plan["labels"], plan["envelope"]["id"]
+    shown, clicked = made["topics"]
+    impression = made["impression_id"]
+    sources = [
+        _event_source(plan, event, LABELS, watermark=True)
+        for event in plan["events"]
+        if event["topic"] in made["topics"]
+    ]
+    states = (
+        "CREATE TEMPORARY VIEW `label states` AS "
+        f"WITH e AS (SELECT event.{_name(identity)} AS impression_id, CAST(NULL AS STRING) AS click_id, ts "
+        f"FROM {_name(shown)} WHERE event.{_name(identity)} IS NOT NULL "
+        f"UNION ALL SELECT event.{_name(impression)}, event.{_name(identity)}, ts "
+        f"FROM {_name(clicked)} WHERE event.{_name(identity)} IS NOT NULL) "
+        "SELECT * FROM label_states(events => TABLE e PARTITION BY impression_id, "
+        f"rules => {_text(made['rules'])}, on_time => DESCRIPTOR(ts), uid => 'labels')"
+    )
+    refused = {"event_id": "STRING", "event_timestamp": "BIGINT", "reason": "STRING"}
+    declare = [
+        *FUNCTIONS,
+        _FUNCTION.format("label_states", "LabelStates"),
+        *sources,
+        states,
+        _json_sink(plan, made["output"], impression, LABEL_COLUMNS),
+        _json_sink(plan, made["refused"], impression, refused),
+    ]
+    return declare, [
+        f"INSERT INTO {_name(made['output'])} SELECT impression_id, {', '.join(map(_name, LABEL_COLUMNS))} "
+        f"FROM `label states` WHERE kind = {LABEL}",
+        f"INSERT INTO {_name(made['refused'])} SELECT impression_id, event_id, at_ms, state "
+        f"FROM `label states` WHERE kind = {REFUSED}",
+    ]
 
 
 def archive(plan: Plan) -> tuple[list[str], list[str]]:
@@ -188,9 +242,20 @@ def _values_sink(plan: Plan, view: Plan) -> str:
 
 
 def _late_sink(plan: Plan, view: Plan) -> str:
-    identity, time = plan["envelope"]["id"], plan["envelope"]["time"]
-    columns = f"{_name(view['join_key'])} STRING, {_name(identity)} STRING, {_name(time)} BIGINT"
-    return f"CREATE TEMPORARY TABLE {_name(view['late'])} ({columns}) WITH ({_options(_late_options(plan, view))})"
+    columns = {plan["envelope"]["id"]: "STRING", plan["envelope"]["time"]: "BIGINT"}
+    return _json_sink(plan, view["late"], view["join_key"], columns)
+
+
+def _json_sink(plan: Plan, topic: str, key: str, columns: dict[str, str]) -> str:
+    """Rows for whoever wants to read them, keyed so that those of a key keep their order."""
+    options = _kafka(plan, topic) | {
+        "key.format": "raw",
+        "key.fields": key,
+        "value.format": "json",
+        "sink.delivery-guarantee": "at-least-once",
+    }
+    typed = ", ".join(f"{_name(name)} {kind}" for name, kind in {key: "STRING", **columns}.items())
+    return f"CREATE TEMPORARY TABLE {_name(topic)} ({typed}) WITH ({_options(options)})"
 
 
 def _insert_values(plan: Plan, view: Plan) -> str:
@@ -241,7 +306,7 @@ def _kafka(plan: Plan, topic: str) -> dict[str, str]:
 def group(plan: Plan, job: str) -> str:
     """Consumer group under which a job commits its offsets, once a checkpoint holds them."""
     spec = plan["jobs"][job]
-    if "view" not in spec:
+    if job == ARCHIVE:
         return archive_group(plan["project"])
     return features_group(spec["name"], spec["digest"], spec.get("start", {}).get("lineage", 0))
 
@@ -251,15 +316,6 @@ def _kafka_source(plan: Plan, topic: str, job: str, start: str) -> dict[str, str
         "properties.group.id": group(plan, job),
         "properties.auto.offset.reset": "earliest",
         "scan.startup.mode": start,
-    }
-
-
-def _late_options(plan: Plan, view: Plan) -> dict[str, str]:
-    return _kafka(plan, view["late"]) | {
-        "key.format": "raw",
-        "key.fields": view["join_key"],
-        "value.format": "json",
-        "sink.delivery-guarantee": "at-least-once",
     }
 
 

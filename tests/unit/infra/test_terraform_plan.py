@@ -95,3 +95,11 @@ def test_the_command_prints_it_and_another_machine_prints_the_same(
     monkeypatch.setenv("ADFEAST_KAFKA_BOOTSTRAP", "elsewhere:9092")
     said = CliRunner().invoke(plan, ["--format", "terraform"], catch_exceptions=False)
     assert json.loads(said.output) == {"plan": today[1]}
+
+
+def test_labels_are_used_as_values_are(today: tuple[Definitions, dict[str, Any]]) -> None:
+    definitions, _ = today
+    found = terraform_plan(definitions, placeless(Settings(label_window_s=3_600)))["plan"]
+    kinds = {name: topic["kind"] for name, topic in found["topics"].items() if name.startswith("labels.")}
+    assert kinds == {f"labels.{definitions.project}": "values", f"labels.{definitions.project}.refused": "late"}
+    assert found["flink"]["jobs"]["labels"]["kind"] == "features"

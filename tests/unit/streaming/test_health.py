@@ -8,7 +8,7 @@ from adfeast.settings import Settings
 from streaming.health import ViewHealth, readers_behind, view_topics
 
 PLAN: dict[str, Any] = {
-    "jobs": {"archive": {"name": "p-archive"}, "features": {"name": "p-features"}},
+    "jobs": {"archive": {"name": "p-archive"}, "features": {"name": "p-features", "view": "v"}},
     "views": [{"name": "v", "topic": "seen", "output": "features.v", "late": "late.v"}],
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from streaming.flink_rest import Job
+from streaming.names import LABELS
 from streaming.running import as_planned, beside, differs
 from streaming.switch import Place, caught_up
 
@@ -40,3 +41,9 @@ def test_what_runs_beside_the_planned_job_is_left_to_the_switch() -> None:
     assert as_planned(plan, "features-v", [old, new]) == new
     assert differs(plan, {"features-v": [old, job("between"), new]}) == ["features-v"]
     assert differs(plan, {"features-v": [new], "features-gone": [old]}) == ["features-gone"]
+
+
+def test_the_job_of_labels_has_no_other_beside_it() -> None:
+    plan = {"jobs": {LABELS: {"digest": "new", "tuning": "t"}}}
+    assert list(beside(plan, {LABELS: [job("old"), job("new")]})) == []
+    assert differs(plan, {LABELS: [job("old"), job("new")]}) == [LABELS]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from adfeast.contract.definitions import Aggregation, Definitions, Feature, View
-from adfeast.contract.events import fingerprint
+from adfeast.contract.events import CLICKS, IMPRESSIONS, fingerprint
+from adfeast.contract.label_states import Label
 from adfeast.contract.rows import Layout
 from adfeast.errors import DefinitionError
 from adfeast.settings import Settings
-from streaming.jobs.sql import event_rules, statements
-from streaming.names import ARCHIVE, archive_group, features_job
+from streaming.jobs.sql import LABEL_COLUMNS, event_rules, statements
+from streaming.names import ARCHIVE, LABELS, archive_group, features_job
 from streaming.plan import make_plan, started
 
 JOB = features_job("shop_bids")
@@ -216,3 +217,34 @@ def test_marks_are_fanned_out_beside_the_events_and_the_function_knows_its_optio
     later = started(coalesced, JOB, {"lineage": 1, "timestamp_ms": 0, "from_ms": 7})
     view = next(d for d in statements(later, JOB)[0] if "`windows shop_bids`" in d)
     assert "spec => '1-60000-5000_0-30000-0;emit=250;from=7;delay=5000'" in view
+
+
+def label_definitions() -> Definitions:
+    clicked = {**SCHEMA, "fields": [*SCHEMA["fields"], {"name": "impression_id", "type": "string"}]}
+    return replace(definitions(), events={"bids": SCHEMA, IMPRESSIONS: SCHEMA, CLICKS: clicked})
+
+
+def test_labels_are_planned_only_when_a_setting_asks_for_them(settings: Settings) -> None:
+    without = make_plan(label_definitions(), settings)
+    asked = settings.model_copy(update={"label_window_s": 60})
+    plan = make_plan(label_definitions(), asked)
+    assert plan["jobs"].keys() - without["jobs"].keys() == {LABELS}
+    assert plan["topics"].keys() - without["topics"].keys() == {"labels.p", "labels.p.refused"}
+    # Nothing else is started again for it.
+    assert all(plan["jobs"][name] == job for name, job in without["jobs"].items())
+    other = make_plan(label_definitions(), asked.model_copy(update={"label_grace_s": 1}))
+    assert other["jobs"][LABELS]["digest"] != plan["jobs"][LABELS]["digest"]
+    with pytest.raises(DefinitionError, match=r"label_window_s.*'impressions'"):
+        make_plan(definitions(), asked)
+
+
+def test_the_job_of_labels_reads_both_topics_from_their_beginning_and_writes_two(settings: Settings) -> None:
+    plan = make_plan(label_definitions(), settings.model_copy(update={"label_window_s": 60}))
+    declare, insert = statements(plan, LABELS)
+    sources = [d for d in declare if "'scan.startup.mode' = 'earliest-offset'" in d]
+    assert [s.split("`")[1] for s in sources] == [CLICKS, IMPRESSIONS]
+    assert any(
+        "'window=60000;grace=600000;steps=4'" in d and "event.`impression_id`, event.`event_id`" in d for d in declare
+    )
+    assert [i.split("`")[1] for i in insert] == ["labels.p", "labels.p.refused"]
+    assert list(LABEL_COLUMNS) == [f.name for f in fields(Label)][1:]
