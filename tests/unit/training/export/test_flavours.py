@@ -15,6 +15,7 @@ from registry.triton import PROBE_TOLERANCE, PROBE_TOLERANCE_INT8, strays
 from training.export import flavours as exporting
 from training.export.flavours import FLAVOURS, config, export, logit_change, random_rows
 from training.model.bootstrap import constant
+from training.model.calibrate import Calibration
 from training.model.core import Served, predict
 from training.model.errors import ExportMismatch, ModelError
 from training.model.head import Head
@@ -31,7 +32,7 @@ def lively(signature: Signature) -> Served:
     core = dlrm(signature, 0.3, dim=8, dense_layers=(16,), over_layers=(16,), projection=4)
     for parameter in core.parameters():
         parameter.data.normal_(0, 0.3)
-    return Served(core, Head(0.9, 0.1, 0.5)).eval()
+    return Served(core, Head(Calibration(0.9, 0.1), 0.5)).eval()
 
 
 @pytest.fixture(scope="module")
