@@ -1,4 +1,4 @@
-"""`make bench-world`: what the shipped kinds of model learn of a world with a known truth, by the ordinary training path.
+"""`make bench-world`: what the shipped kinds of model learn of a world with a known truth, by the ordinary path.
 
 A figure on a world is none on real data: it says that what can be learnt is learnt, and that probabilities mean what
 they say where the truth is known.

@@ -1,5 +1,5 @@
 # mypy: disallow-subclassing-any=False, disallow-untyped-decorators=False
-"""DCN-v2 (Wang et al., DCN V2: Improved Deep & Cross Network, 2021) from TorchRec's parts, its dense side the DLRM's."""
+"""DCN-v2 (Wang et al., DCN V2, 2021) from TorchRec's parts; the dense side is the DLRM's."""
 
 from __future__ import annotations
 
