@@ -125,14 +125,16 @@ def _start(kind: str, data: TrainingSet, config: TrainConfig, seed: int) -> Core
 
 
 def _fit_linear(core: Core, data: TrainingSet, judge: _Judge | None, config: TrainConfig) -> dict[str, Any]:
-    """Fits with each ridge, the strongest first, and leaves `core` as the best was; without a judge, the strongest."""
+    """Fits with ridge after ridge, the strongest first, until later rows like one less than the one before, and leaves
+    `core` as the best was; without a judge, the strongest."""
     batches, tried, lowest = list(_training(data, config)), [], float("inf")
     for ridge in sorted(config.ridges, reverse=True)[: None if judge else 1]:
         fitted = lbfgs.fit(core, batches, penalty, ridge)
         later = judge(core) if judge else None
         tried.append({"ridge": ridge, **fitted, "later": later})
-        if later is None or later < lowest:
-            best, lowest, state = ridge, later or lowest, copy.deepcopy(core.state_dict())
+        if later is not None and later >= lowest:
+            break  # each fit begins where the one before ended, and a weaker penalty only leads further from it
+        best, lowest, state = ridge, later or lowest, copy.deepcopy(core.state_dict())
     core.load_state_dict(state)
     return {"ridge": best, "ridges": tried}
 
