@@ -14,8 +14,8 @@ from training.model.dataset import Batch
 from training.model.errors import TrainingDiverged
 
 log = logging.getLogger(__name__)
-# The gradient, in clicks, at which a fit has converged. A hundred thousandth of all clicks says nothing: what stands for
-# n of them is uncertain by the square root of n.
+# The gradient, in clicks, at which a fit has converged. A hundred thousandth of all clicks says nothing: what stands
+# for n of them is uncertain by the square root of n.
 CONVERGED, CONVERGED_SHARE = 1e-4, 1e-5
 
 

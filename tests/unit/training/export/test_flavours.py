@@ -60,7 +60,7 @@ def test_every_flavour_answers_as_the_eager_model_does(exported: tuple[Path, Ser
 @pytest.mark.parametrize(
     "calibration",
     [
-        Calibration(0.9, 0.1, curve=Isotonic(np.array([-3.0, -1.0, 2.0]), np.array([-3.5, 0.0, 1.8]))),
+        Calibration(0.9, 0.1, curve=Isotonic(np.array([-3.0, -1.0, 2.0]), np.array([-3.5, -1.0, 1.0]))),
         Calibration(0.9, 0.1, slices=BySlice(np.linspace(-1, 1, 20), 0.5), by="s1"),
     ],
 )
