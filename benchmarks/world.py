@@ -52,7 +52,7 @@ def main(
     seed: int,
 ) -> None:
     """Trains on a world and judges by its truth."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("training").setLevel(logging.INFO)
     show, settings, began = report.console(), Settings(), time.monotonic()
     spec = WorldSpec(seed=seed, impressions=impressions, users=users, ads=ads, days=days, drift=drift)
     config = read_config(config_file) if config_file else TrainConfig()
