@@ -188,7 +188,8 @@ class Supervisor:
 
     def stop_all(self, names: Iterable[str]) -> None:
         """Stops parts side by side (a shutdown of the daemon would stop one after the other)."""
-        asked = [name for name, p in self.processes().items() if name in set(names) and p.pid]
+        wanted = set(names)
+        asked = [name for name, p in self.processes().items() if name in wanted and p.pid]
         for name in asked:
             self._rpc().stopProcess(name, False)
         while any(p.pid for name, p in self.processes().items() if name in asked):
