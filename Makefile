@@ -49,7 +49,7 @@ PYTHON = $(shell python3.11 infra/local/setup/shared_python.py 2>/dev/null || ec
 sync = UV_PROJECT_ENVIRONMENT=$(ENV)/$(1) $(UV) sync --frozen --python $(PYTHON) $(addprefix --extra ,$(2))
 
 
-.PHONY: help setup prerequisites demo drill-change drill-serving drill-streams test test-streams test-platform unit infra-test fuzz bench bench-load bench-streams bench-learning up down proto lint types imports clean distclean
+.PHONY: help setup prerequisites demo drill-change drill-serving drill-streams test test-streams test-platform unit infra-test fuzz bench bench-load bench-streams bench-learning bench-world up down proto lint types imports clean distclean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -123,6 +123,9 @@ bench-streams: setup ## Measure the stream side beside a DataStream job and tile
 
 bench-learning: setup ## Measure methods of learning from delayed clicks, and calibrations, on a world with a known truth
 	@$(BIN)/python -m benchmarks.learning $(ARGS)
+
+bench-world: setup ## Train the kinds of model on a world with a known truth, and judge them by it (ARGS='--impressions 2000000')
+	@$(BIN)/python -m benchmarks.world $(ARGS)
 
 up: setup ## Start the platform
 	@$(BIN)/adfeast up

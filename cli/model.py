@@ -42,10 +42,10 @@ def bootstrap(prior: float, out: Path) -> Answer:
 @click.option(
     "--model",
     "kind",
-    type=click.Choice(["lr", "dlrm"]),
+    type=click.Choice(["lr", "dlrm", "dcnv2"]),
     default="dlrm",
     show_default=True,
-    help="Which one to export; both are trained and measured.",
+    help="Which one to export; a logistic regression is trained and measured beside it.",
 )
 @click.option("--service", help="Feature service whose inputs the model takes. [default: the one that is served]")
 @click.option(
@@ -85,7 +85,7 @@ def train(
     not_logged: Literal["leave_out", "missing"],
     compared: bool,
 ) -> Answer:
-    """Train logistic regression and a DLRM on a training set, on any of what was logged, and export one."""
+    """Train a model on a training set, on any of what was logged, beside it logistic regression, and export it."""
     from registry.incumbent import fetch
     from training.model import train as training
     from training.model.config import read_config

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.harness.delayed_feedback import Stream
 from training.model import calibrate, calibrators
-from training.model.calibrators import Calibrator
+from training.model.calibrate import Calibration
 from training.world import oracle
 
 
@@ -41,12 +41,12 @@ def measure(stream: Stream) -> list[Calibrated]:
     judged = np.flatnonzero(stream.shown_s >= middle + stream.sizes.window_s)
     category, log_odds = stream.world.category, stream.log_odds()
     z, y, of = log_odds[fitted], stream.clicks.clicked[fitted], category[fitted]
-    found: Mapping[str, Calibrator] = {
-        "none": calibrate.Calibration(),
+    found: Mapping[str, Calibration] = {
+        "none": Calibration(),
         "temperature": calibrate.fit(z, y, method="temperature"),
         "Platt": calibrate.fit(z, y),
-        "isotonic": calibrators.isotonic(z, y),
-        "by category": calibrators.by_slice(z, y, of),
+        "isotonic": Calibration(curve=calibrators.isotonic(z, y)),
+        "by category": Calibration(slices=calibrators.by_slice(z, y, of)),
     }
     truth, at = stream.truth[judged], category[judged]
     lowest = oracle.log_loss(truth, truth)

@@ -24,6 +24,8 @@ from serving.model.pointer import ModelPointer, Models
 from tests.integration.deployed import ask, loaded
 from training.export.flavours import FLAVOURS, TOLERANCE, export, logit_change, random_rows
 from training.model.bootstrap import constant
+from training.model.calibrate import Calibration
+from training.model.calibrators import BySlice, Isotonic
 from training.model.core import Served, predict
 from training.model.head import Head
 from training.model.kinds.dlrm import dlrm
@@ -45,7 +47,10 @@ def eager(signature: Signature) -> Served:
     core = dlrm(signature, 0.3, dim=8, dense_layers=(32,), over_layers=(32,), projection=8)
     for parameter in core.parameters():  # answers that differ much from row to row
         parameter.data.normal_(0, 0.15)
-    return Served(core, Head(1.1, -0.2)).eval()
+    curve = Isotonic(np.array([-4.0, -1.0, 1.0]), np.array([-4.5, -1.0, 1.5]))
+    slices = BySlice(np.linspace(-0.5, 0.5, 10), 0.3)
+    calibration = Calibration(1.1, -0.2, curve, slices, by=signature.role("sparse")[0].name)
+    return Served(core, Head(calibration, 1.0, signature)).eval()
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,9 @@
-"""Fits the head: Platt scaling of the logit (or its scale) on the calibration split, drawn towards leaving it alone.
+"""What the head corrects: Platt scaling of the logit (or its scale alone), drawn towards leaving it alone, and more.
 
 With 45 clicks a free fit would follow noise, so the scale has a normal prior around 1 and the shift around 0; their
 widths are those of a model that is off by a tenth or so in scale and by a factor of e in rate. With many clicks they
-weigh nothing.
+weigh nothing. A curve or shifts by slice (`training.model.calibrators`) may follow; `training.model.progressive` says
+when.
 """
 
 from __future__ import annotations
@@ -13,28 +14,62 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from training.model.calibrators import BySlice, Floats, Isotonic
+
 SCALE_WIDTH, SHIFT_WIDTH = 0.2, 1.0
-Method = Literal["platt", "temperature"]
+Linear = Literal["platt", "temperature"]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """scale * logit + shift."""
+    """scale * logit + shift, and then a curve, or the shift of the row's slice, if there is one.
+
+    Attributes:
+        by: the id input that says of which slice a row is; each of its buckets is one.
+    """
 
     scale: float = 1.0
     shift: float = 0.0
+    curve: Isotonic | None = None
+    slices: BySlice | None = None
+    by: str = ""
 
-    def probability(self, logit: NDArray[np.float64], of: NDArray[np.integer]) -> NDArray[np.float64]:
-        """See `training.model.calibrators.Calibrator.probability`; all slices share it."""
-        p: NDArray[np.float64] = 1 / (1 + np.exp(-(self.scale * logit + self.shift)))
+    @property
+    def method(self) -> str:
+        """For people."""
+        if self.slices:
+            return f"by slice of {self.by}"
+        return "isotonic" if self.curve else "scale and shift"
+
+    def log_odds(self, logit: Floats, of: NDArray[np.integer] | None = None) -> Floats:
+        """Of logits [N] of rows of the slices `of` [N], [N]."""
+        found: Floats = self.scale * logit + self.shift
+        if self.curve:
+            found = self.curve.log_odds(found)
+        if self.slices and of is not None:
+            found = self.slices.log_odds(found, of)
+        return found
+
+    def probability(self, logit: Floats, of: NDArray[np.integer] | None = None) -> Floats:
+        """Probabilities [N] of logits [N]."""
+        p: Floats = 1 / (1 + np.exp(-self.log_odds(logit, of)))
         return p
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        found: dict[str, Any] = {"method": self.method, "scale": self.scale, "shift": self.shift}
+        if self.curve:
+            found |= {"at": self.curve.at.tolist(), "to": self.curve.to.tolist()}
+        if self.slices:
+            found |= {"by": self.by, "shifts": self.slices.shift.tolist(), "spread": self.slices.spread}
+        return found
 
 
 def fit(
     logit: NDArray[Any],
     label: NDArray[Any],
     weight: NDArray[Any] | None = None,
-    method: Method = "platt",
+    method: Linear = "platt",
     steps: int = 100,
 ) -> Calibration:
     """The calibration of logits [N] (after the downsampling correction) to labels [N].

@@ -1,13 +1,12 @@
 """Calibrations that one scale and one shift cannot be: any rising curve, and a shift for each slice.
 
-They stand beside `training.model.calibrate` for measuring what a model could gain by them; the head of a served model
-is a scale and a shift (`training.model.head`).
+Both change the log-odds, so that a served model can hold them beside its scale and shift (`training.model.head`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,26 +15,38 @@ from sklearn.isotonic import IsotonicRegression
 Floats = NDArray[np.float64]
 STEPS = 50
 EVIDENCE = 2.0  # impressions at the mean rate that are added to each step of an isotonic curve
-
-
-class Calibrator(Protocol):
-    """A calibration that was fitted."""
-
-    def probability(self, logit: Floats, of: NDArray[np.integer]) -> Floats:
-        """Probabilities [N] of logits [N] of rows of the slices `of` [N]."""
-        ...
+POINTS = 32  # of an isotonic curve; each stands for an equal share of the rows at least
+STEEPEST = 2.0  # of its lines: what rounding or int8 tables change of a logit may grow no further
 
 
 @dataclass(frozen=True)
 class Isotonic:
-    """Rising straight lines between points; beyond the first and the last it stays as it is there."""
+    """Rising straight lines between points of the log-odds; beyond the first and the last it rises with slope 1.
 
-    logit: Floats
-    rate: Floats
+    Attributes:
+        at: log-odds before, rising, [K]; `to`: after, [K]. Without a point nothing changes.
+    """
 
-    def probability(self, logit: Floats, of: NDArray[np.integer]) -> Floats:
-        """See `Calibrator.probability`; all slices share the curve."""
-        return np.interp(logit, self.logit, self.rate)
+    at: Floats
+    to: Floats
+
+    @property
+    def bends(self) -> Floats:
+        """By how much the slope changes at each point, [K]; it is 1 before the first and after the last."""
+        slopes = np.concatenate([[1.0], np.diff(self.to) / np.diff(self.at), [1.0]])
+        return np.diff(slopes) if len(self.at) else self.at
+
+    def log_odds(self, logit: Floats) -> Floats:
+        """Of log-odds [N], [N]."""
+        if not len(self.at):
+            return logit
+        inside = np.interp(logit, self.at, self.to)
+        found: Floats = inside + np.minimum(logit - self.at[0], 0) + np.maximum(logit - self.at[-1], 0)
+        return found
+
+    def probability(self, logit: Floats) -> Floats:
+        """Probabilities [N] of log-odds [N]."""
+        return _sigmoid(self.log_odds(logit))
 
 
 @dataclass(frozen=True)
@@ -49,26 +60,39 @@ class BySlice:
     shift: Floats
     spread: float
 
-    def probability(self, logit: Floats, of: NDArray[np.integer]) -> Floats:
-        """See `Calibrator.probability`."""
+    def log_odds(self, logit: Floats, of: NDArray[np.integer]) -> Floats:
+        """Of log-odds [N] of rows of the slices `of` [N], [N]."""
         seen = (of >= 0) & (of < len(self.shift))
-        return _sigmoid(logit + np.where(seen, self.shift[np.where(seen, of, 0)], 0.0))
+        return logit + np.where(seen, self.shift[np.where(seen, of, 0)], 0.0)
+
+    def probability(self, logit: Floats, of: NDArray[np.integer]) -> Floats:
+        """Probabilities [N] of log-odds [N] of rows of the slices `of` [N]."""
+        return _sigmoid(self.log_odds(logit, of))
 
 
 def isotonic(logit: NDArray[Any], label: NDArray[Any], weight: NDArray[Any] | None = None) -> Isotonic:
     """The rising step function nearest to the labels [N], as lines between the middles of its steps.
 
     Pool adjacent violators (Zadrozny and Elkan, Transforming Classifier Scores into Accurate Multiclass Probability
-    Estimates, 2002). A step of few rows may have no click, and 0 is a rate that no log loss forgives; so each has
-    `EVIDENCE` impressions at the mean rate more.
+    Estimates, 2002). Steps of few rows are joined to some, and each has `EVIDENCE` impressions at the mean rate more:
+    it may have no click, and 0 is a rate that no log loss forgives. Where only one outcome was seen nothing changes.
     """
     z, y, w = _arrays(logit, label, weight)
+    mean = float(np.average(y, weights=w)) if len(y) else 0.0
+    if not 0 < mean < 1:
+        return Isotonic(np.zeros(0), np.zeros(0))
     step = IsotonicRegression(y_min=0.0, y_max=1.0).fit_transform(z, y, sample_weight=w)
-    _, block = np.unique(step, return_inverse=True)
-    mass, middle = np.bincount(block, w), np.bincount(block, w * z)
-    mean = np.average(y, weights=w)
-    rate = (np.bincount(block, w * y) + EVIDENCE * mean) / (mass + EVIDENCE)
-    return Isotonic(middle / mass, np.maximum.accumulate(rate))
+    order = np.argsort(z, kind="stable")
+    ends = np.flatnonzero(np.diff(step[order], append=np.inf))  # the last row of each step
+    before = np.cumsum(w[order])
+    share = np.minimum((before[ends] / before[-1] * POINTS).astype(np.int64), POINTS - 1)
+    ends = ends[np.diff(share, append=POINTS) > 0]  # the last step that ends in each share of the rows
+    block = np.searchsorted(ends, np.arange(len(z)))
+    mass, middle, clicks = (np.bincount(block, a) for a in (w[order], (w * z)[order], (w * y)[order]))
+    rate = np.maximum.accumulate((clicks + EVIDENCE * mean) / (mass + EVIDENCE))
+    at, to = middle / mass, np.log(rate / (1 - rate))
+    apart = np.diff(at, prepend=-np.inf) > 1e-6
+    return Isotonic(at[apart], _no_steeper(at[apart], to[apart]))
 
 
 def by_slice(
@@ -103,6 +127,15 @@ def by_slice(
             if np.abs(step).max() < 1e-10:
                 break
     return BySlice(shift, float(np.sqrt(variance)))
+
+
+def _no_steeper(at: Floats, to: Floats) -> Floats:
+    """The points [K], moved to where no line between them is steeper than STEEPEST: half of it up, half of it down."""
+    room = STEEPEST * at
+    below = np.minimum.accumulate(to - room) + room
+    above = np.maximum.accumulate((to - room)[::-1])[::-1] + room
+    found: Floats = (below + above) / 2
+    return found
 
 
 def _arrays(logit: NDArray[Any], label: NDArray[Any], weight: NDArray[Any] | None) -> tuple[Floats, Floats, Floats]:

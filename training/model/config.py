@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 
-from training.model.calibrate import Method
 from training.model.errors import ConfigError
+from training.model.progressive import Method
 
 
 class TrainConfig(BaseModel):
@@ -18,12 +18,17 @@ class TrainConfig(BaseModel):
     Attributes:
         fractions: shares of the rows, by time, for training, for choosing and calibrating (a half each, the later one
             calibrates), and held out; they sum to 1.
-        negative_rate: share of the training rows without a click that the DLRM sees; the head corrects for it.
+        negative_rate: share of the training rows without a click that all but the logistic regression see; the head
+            corrects for it.
         ridges: weights of the logistic regression's penalty to choose from, in clicks' worth of evidence. Like the
             DLRM's number of passes, rows later than what was trained on choose by log loss.
-        dim, dense_layers, over_layers, projection: the DLRM's sizes; see `training.model.kinds.dlrm`.
-        max_epochs, patience, enough_steps: when the DLRM stops; see `training.model.sharded.Stopping`.
-        calibration: of what the head corrects: `platt` (scale and shift) or `temperature` (scale).
+        dim, dense_layers, over_layers, projection: the DLRM's sizes, and DCN-v2's; see `training.model.kinds.dlrm`.
+        cross_layers, cross_rank: of DCN-v2's cross network.
+        max_epochs, patience, enough_steps: when both stop; see `training.model.sharded.Stopping`.
+        calibration: of what the head corrects: `platt` (scale and shift), `temperature` (scale), `isotonic` (any rising
+            curve), `by_slice` (a shift for each value of an id input), or `auto`, the best of them on later rows; see
+            `training.model.progressive`.
+        calibration_slices: id inputs that may say of which slice a row is; none names all of few buckets.
         replicates: bootstrap draws behind each interval.
         margin: by how much the normalized entropy may be above that of the model that serves; see
             `training.model.incumbent`.
@@ -40,13 +45,16 @@ class TrainConfig(BaseModel):
     dense_layers: tuple[int, ...] = (32,)
     over_layers: tuple[int, ...] = Field(default=(32,), min_length=1)
     projection: int = Field(default=8, ge=1)
+    cross_layers: int = Field(default=2, ge=1)
+    cross_rank: int = Field(default=16, ge=1)
     dense_lr: float = Field(default=1e-3, gt=0)
     table_lr: float = Field(default=0.02, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     max_epochs: int = Field(default=30, ge=1)
     patience: int = Field(default=3, ge=1)
     enough_steps: int = Field(default=5000, ge=1)
-    calibration: Method = "platt"
+    calibration: Method = "auto"
+    calibration_slices: tuple[str, ...] = ()
     replicates: int = Field(default=200, ge=1)
     margin: float = Field(default=0.002, ge=0)
     threads: int = Field(default=1, ge=1)

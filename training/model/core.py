@@ -44,7 +44,7 @@ class Served(nn.Module):
 
     def forward(self, dense: Tensor, ids: Tensor, lists: Tensor, embeddings: Tensor) -> Tensor:
         """Probability [B, 1]."""
-        return self.head(self.core(dense, ids, lists, embeddings))
+        return self.head(self.core(dense, ids, lists, embeddings), ids)
 
     def flat(self) -> "Served":
         """A copy whose tables are one table with Gather; the answers are equal up to rounding."""

@@ -163,14 +163,22 @@ class TrainingSet:
 
     def whole(self) -> TrainingSet:
         """The same rows, the newest (as many as calibrated before) for calibration and all others for training."""
+        return self._refit(self.part != _LEFT_OUT)
+
+    def before_held_out(self) -> TrainingSet:
+        """What `whole` says, of the rows before those held out, which stay so."""
+        return self._refit((self.part != _LEFT_OUT) & (self.part != Part.HELD_OUT))
+
+    def _refit(self, taken: NDArray[np.bool_]) -> TrainingSet:
         other = copy.copy(self)
-        ordered = np.sort(self._begun)
-        count = round(len(ordered) * self._calibrating)
+        begun = self._begun[taken[self.part != _LEFT_OUT]]
+        ordered = np.sort(begun)
+        count = round(len(self._begun) * self._calibrating)
         begin = int(ordered[-count]) if count else int(ordered[-1]) + 1
         other.part = self.part.copy()
-        kept = self.part != _LEFT_OUT
-        other.part[kept] = np.where(self._begun >= begin, Part.CALIBRATION, Part.TRAIN)
-        other.boundaries = (begin, begin, int(ordered[-1]) + 1)
+        other.part[taken] = np.where(begun >= begin, Part.CALIBRATION, Part.TRAIN)
+        end = int(ordered[-1]) + 1 if taken.sum() == len(self._begun) else self.boundaries[2]
+        other.boundaries = (begin, begin, end)
         return other
 
     def taken_by(self, signature: Signature) -> TrainingSet:

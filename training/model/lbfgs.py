@@ -14,6 +14,9 @@ from training.model.dataset import Batch
 from training.model.errors import TrainingDiverged
 
 log = logging.getLogger(__name__)
+# The gradient, in clicks, at which a fit has converged. A hundred thousandth of all clicks says nothing: what stands
+# for n of them is uncertain by the square root of n.
+CONVERGED, CONVERGED_SHARE = 1e-4, 1e-5
 
 
 def fit(
@@ -28,12 +31,13 @@ def fit(
         TrainingDiverged: the loss of a batch is not finite.
     """
     core.double()  # single precision stalls the line search long before the optimum
+    clicks = sum(float(batch.weight @ batch.label) for batch in batches)
     parameters = [p for p in core.parameters() if p.requires_grad]
     optimizer = torch.optim.LBFGS(
         parameters,
         max_iter=steps,
         history_size=20,
-        tolerance_grad=1e-4,
+        tolerance_grad=max(CONVERGED, CONVERGED_SHARE * clicks),
         tolerance_change=0,
         line_search_fn="strong_wolfe",
     )

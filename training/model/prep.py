@@ -35,6 +35,11 @@ def mix(ids: Tensor, sizes: Tensor) -> Tensor:
     return ids % PRIME * MULTIPLIER % PRIME % sizes
 
 
+def rows_of(ids: Tensor, sizes: Tensor) -> Tensor:
+    """Table rows of ids: their buckets, and beyond the last of those the row of MISSING_ID."""
+    return torch.where(ids == MISSING_ID, sizes, mix(ids, sizes))
+
+
 class Prep(nn.Module):
     """log1p, centre, scale and clamp dense values; scale embeddings; bucket ids and lists.
 
@@ -97,7 +102,7 @@ class Prep(nn.Module):
             numbers = self._with_absent(numbers, embeddings != 0, self.embedding_widths)
             scaled = (embeddings.to(self.mean.dtype) * self.embedding_scale).clamp(-LIMIT, LIMIT)
         if self.sparse_width:
-            rows = torch.where(ids == MISSING_ID, self.sparse_sizes, mix(ids, self.sparse_sizes))
+            rows = rows_of(ids, self.sparse_sizes)
         if self.list_width:
             held = lists != MISSING_ID
             numbers = self._with_absent(numbers, held, self.list_widths)

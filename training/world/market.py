@@ -16,6 +16,9 @@ SEGMENTS = 4  # known attributes of a user, each the signs of three directions o
 LEVELS = 8
 SITES = 3
 ADS_A_CAMPAIGN = 100
+# Log-odds: a user's own by its first taste, and what nobody can know of them; an ad's by its score, likewise.
+EAGERNESS, HIDDEN_EAGERNESS = 0.3, 0.3
+QUALITY, HIDDEN_QUALITY = 0.4, 0.3
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Users:
         eagerness: [U], log-odds of the user's own, hidden.
         activity: [U], share of the pages each one sees.
         segment: [U, SEGMENTS], what is known of the taste, in [0, LEVELS).
+        directions: [TASTES, SEGMENTS * 3], whose signs a segment tells, three each, hidden.
         site: [U], where the user is seen.
         mobile: [U], how often the user has the phone in hand.
     """
@@ -35,6 +39,7 @@ class Users:
     eagerness: Floats
     activity: Floats
     segment: Ints
+    directions: Floats
     site: Ints
     mobile: Floats
 
@@ -71,16 +76,24 @@ class Ads:
 def people(spec: WorldSpec, random: np.random.Generator) -> Users:
     """Draws the users."""
     taste = random.standard_normal((spec.users, TASTES))
-    signs = (taste @ random.standard_normal((TASTES, SEGMENTS * 3)) > 0).reshape(-1, SEGMENTS, 3)
+    directions = random.standard_normal((TASTES, SEGMENTS * 3))
     activity = random.lognormal(0.0, 1.0, spec.users)
     return Users(
         taste=taste,
-        eagerness=0.3 * taste[:, 0] + 0.3 * random.standard_normal(spec.users),
+        eagerness=EAGERNESS * taste[:, 0] + HIDDEN_EAGERNESS * random.standard_normal(spec.users),
         activity=activity / activity.sum(),
-        segment=(signs @ np.array([1, 2, 4])).astype(np.int64),
+        segment=segments(taste, directions),
+        directions=directions,
         site=random.integers(0, SITES, spec.users),
         mobile=random.beta(2.0, 1.0, spec.users),
     )
+
+
+def segments(taste: Floats, directions: Floats) -> Ints:
+    """What is known [U, SEGMENTS] of tastes [U, TASTES]."""
+    signs = (taste @ directions > 0).reshape(-1, SEGMENTS, 3)
+    found: Ints = (signs @ np.array([1, 2, 4])).astype(np.int64)
+    return found
 
 
 def catalogue(spec: WorldSpec, random: np.random.Generator) -> Ads:
@@ -93,7 +106,7 @@ def catalogue(spec: WorldSpec, random: np.random.Generator) -> Ads:
     born[spec.ads - new :] = np.sort(random.integers(spec.start_ms, spec.end_ms, new))
     return Ads(
         vector=0.7 * centre[category] + 0.7 * random.standard_normal((spec.ads, TASTES)),
-        quality=0.4 * score + 0.3 * random.standard_normal(spec.ads),
+        quality=QUALITY * score + HIDDEN_QUALITY * random.standard_normal(spec.ads),
         score=score,
         category=category,
         campaign=np.arange(spec.ads) % max(1, spec.ads // ADS_A_CAMPAIGN),

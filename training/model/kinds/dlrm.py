@@ -16,7 +16,7 @@ from training.model.embed import Bags
 from training.model.prep import Prep
 
 
-class _Projected(nn.Module):
+class Projected(nn.Module):
     """Each embedding through a projection of its own, next to the dense columns, into TorchRec's dense arch."""
 
     def __init__(self, dense: int, embeddings: Sequence[int], projection: int, layers: list[int]) -> None:
@@ -31,6 +31,13 @@ class _Projected(nn.Module):
             parts.append(project(embeddings[:, begin : begin + width]))
             begin += width
         return self.arch(torch.cat(parts, dim=1))
+
+
+@torch.no_grad()
+def start_near(last: nn.Linear, base_rate: float) -> None:
+    """Clicks are rare: starting elsewhere costs the first batches, and a small set has only first batches."""
+    last.weight.mul_(0.1)
+    last.bias.fill_(math.log(base_rate / (1 - base_rate)))
 
 
 def dlrm(
@@ -54,10 +61,6 @@ def dlrm(
     count = embed.count
     crossed = dim + count * (count + 1) // 2 if count else dim
     over = OverArch(crossed, [*over_layers, 1])
-    last = over.model[1]
-    with torch.no_grad():
-        # Clicks are rare: starting elsewhere costs the first batches, and a small set has only first batches.
-        last.weight.mul_(0.1)
-        last.bias.fill_(math.log(base_rate / (1 - base_rate)))
-    dense = _Projected(prep.dense_inputs, prep.embedding_widths, projection, [*dense_layers, dim])
+    start_near(over.model[1], base_rate)
+    dense = Projected(prep.dense_inputs, prep.embedding_widths, projection, [*dense_layers, dim])
     return Core(prep, dense, embed, InteractionArch(count), over)

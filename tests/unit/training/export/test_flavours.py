@@ -13,14 +13,16 @@ from adfeast.contract.model_names import INPUTS_PARAMETER, OUTPUT, SIGNATURE_PAR
 from adfeast.contract.signature import TENSORS, Signature
 from registry.triton import PROBE_TOLERANCE, PROBE_TOLERANCE_INT8, strays
 from training.export import flavours as exporting
-from training.export.flavours import FLAVOURS, config, export, logit_change, random_rows
+from training.export.flavours import FLAVOURS, TOLERANCE, config, export, logit_change, random_rows
 from training.model.bootstrap import constant
+from training.model.calibrate import Calibration
+from training.model.calibrators import BySlice, Isotonic
 from training.model.core import Served, predict
 from training.model.errors import ExportMismatch, ModelError
 from training.model.head import Head
 from training.model.inputs import tell_missing
 from training.model.kinds.dlrm import dlrm
-from training.model.prep import MISSING_NUMBER
+from training.model.prep import MISSING_NUMBER, rows_of
 
 RATES = BaseRates(0.01)
 
@@ -31,7 +33,7 @@ def lively(signature: Signature) -> Served:
     core = dlrm(signature, 0.3, dim=8, dense_layers=(16,), over_layers=(16,), projection=4)
     for parameter in core.parameters():
         parameter.data.normal_(0, 0.3)
-    return Served(core, Head(0.9, 0.1, 0.5)).eval()
+    return Served(core, Head(Calibration(0.9, 0.1), 0.5)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,27 @@ def test_every_flavour_answers_as_the_eager_model_does(exported: tuple[Path, Ser
         assert report[flavour]["rows"] >= 10_000
         found = run(out / "model_repository" / flavour / "1" / file, rows)
         assert logit_change(found, expected).max() <= report[flavour]["tolerance"]
+
+
+@pytest.mark.parametrize(
+    "calibration",
+    [
+        Calibration(0.9, 0.1, curve=Isotonic(np.array([-3.0, -1.0, 2.0]), np.array([-3.5, -1.0, 1.0]))),
+        Calibration(0.9, 0.1, slices=BySlice(np.linspace(-1, 1, 20), 0.5), by="s1"),
+    ],
+)
+def test_every_flavour_holds_the_calibration(tmp_path: Path, signature: Signature, calibration: Calibration) -> None:
+    core = lively(signature).core
+    export(Served(core, Head(calibration, 0.5, signature)), signature, tmp_path, rates=RATES)
+    rows = random_rows(signature, 2000, seed=7)
+    column = [i.name for i in signature.role("sparse")].index("s1")
+    of = rows_of(torch.from_numpy(rows.ids[:, column]), torch.tensor(signature.role("sparse")[column].hash_size))
+    expected = calibration.probability(predict(core, rows) + np.log(0.5), of.numpy())
+    plain = predict(Served(core, Head(Calibration(0.9, 0.1), 0.5)), rows)
+    assert logit_change(plain, expected).max() > 0.3
+    for flavour, (file, _, run) in FLAVOURS.items():
+        found = run(tmp_path / "model_repository" / flavour / "1" / file, rows)
+        assert logit_change(found, expected).max() <= TOLERANCE[flavour]
 
 
 def test_every_flavour_scales_rare_counts_and_tells_what_is_missing_as_the_eager_model_does(

@@ -43,7 +43,7 @@ def test_the_head_undoes_downsampling_exactly() -> None:
     logit = torch.linspace(-30, 30, 101, dtype=torch.float64).reshape(-1, 1)
     p, w = torch.sigmoid(logit), 0.1
     head = Head(negative_rate=w).double()
-    torch.testing.assert_close(head(logit), p / (p + (1 - p) / w))
+    torch.testing.assert_close(head(logit, torch.zeros(len(logit), 0, dtype=torch.int64)), p / (p + (1 - p) / w))
     with pytest.raises(ModelError, match="negative_rate"):
         Head(negative_rate=0.0)
 

@@ -1,4 +1,4 @@
-"""Calibrations for measuring: any rising curve, and shifts by slice that do not follow chance."""
+"""Calibrations beyond a scale and a shift: any rising curve, and shifts by slice that do not follow chance."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.model import calibrate
-from training.model.calibrators import by_slice, isotonic
+from training.model.calibrators import POINTS, STEEPEST, by_slice, isotonic
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
@@ -22,11 +22,10 @@ def test_an_isotonic_curve_bends_where_no_scale_and_shift_do() -> None:
     logit = random.normal(-2, 1.5, 60_000)
     truth = sigmoid(np.where(logit < -2, -3.0, -1.0) + 0.1 * logit)  # a step
     label = random.random(len(truth)) < truth
-    none = np.zeros(len(logit), int)
     curve = isotonic(logit, label)
     best = expected_loss(truth, truth)
-    regret = expected_loss(truth, curve.probability(logit, none)) - best
-    platt = expected_loss(truth, calibrate.fit(logit, label).probability(logit, none)) - best
+    regret = expected_loss(truth, curve.probability(logit)) - best
+    platt = expected_loss(truth, calibrate.fit(logit, label).probability(logit)) - best
     assert regret < 0.001 < 0.003 < platt
 
 
@@ -34,11 +33,25 @@ def test_an_isotonic_curve_rises_and_never_says_never() -> None:
     random = np.random.default_rng(1)
     logit = random.normal(-5, 0.3, 3_000)
     for label in (random.random(3_000) < 0.005, np.zeros(3_000), logit > -5):
-        p = isotonic(logit, label).probability(np.linspace(-50, 50, 200), np.zeros(200, int))
+        p = isotonic(logit, label).probability(np.linspace(-50, 30, 200))
         assert (np.diff(p) >= 0).all()
         assert ((p >= 0) & (p < 1)).all()
         if label.any():
             assert p[0] > 0
+
+
+def test_an_isotonic_curve_is_nowhere_steep_and_its_bends_make_it() -> None:
+    random = np.random.default_rng(4)
+    logit = np.round(random.normal(-3, 0.5, 20_000), 2)
+    label = random.random(len(logit)) < np.where(logit > -3, 0.3, 0.01)  # infinitely steep at one place
+    curve = isotonic(logit, label)
+    assert 2 <= len(curve.at) <= POINTS
+    z = np.linspace(-8, 3, 3000)
+    slopes = np.diff(curve.log_odds(z)) / np.diff(z)
+    assert slopes.min() > -1e-9
+    assert slopes.max() < STEEPEST + 1e-9
+    bent = z + (curve.to[0] - curve.at[0]) + (np.maximum(z[:, None] - curve.at, 0) * curve.bends).sum(1)
+    assert bent == pytest.approx(curve.log_odds(z), abs=1e-9)
 
 
 def test_weights_count_as_copies() -> None:
@@ -49,10 +62,10 @@ def test_weights_count_as_copies() -> None:
     at, slices = np.linspace(-3, 1, 50), np.arange(50) % 3
     weight = np.full(900, 3.0)
     for weighed, copied in (
-        (isotonic(logit, label, weight), isotonic(*triple[:2])),
-        (by_slice(logit, label, of, weight), by_slice(*triple)),
+        (isotonic(logit, label, weight).log_odds(at), isotonic(*triple[:2]).log_odds(at)),
+        (by_slice(logit, label, of, weight).log_odds(at, slices), by_slice(*triple).log_odds(at, slices)),
     ):
-        assert weighed.probability(at, slices) == pytest.approx(copied.probability(at, slices), rel=1e-6)
+        assert weighed == pytest.approx(copied, abs=1e-6)
 
 
 def test_shifts_follow_slices_that_differ_and_shrink_with_few_rows() -> None:

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,13 @@ from training.model.dataset import Part, TrainingSet
 from training.model.errors import ModelError
 from training.model.head import Head
 from training.model.inputs import tell_missing
+from training.model.kinds.dcnv2 import dcnv2
 from training.model.kinds.dlrm import dlrm
 from training.model.kinds.logistic import logistic, penalty
 from training.model.prep import LIMIT, LOG_LIMIT, MISSING_NUMBER, PRIME, Prep, mix
 
 SIZES = {"dim": 8, "dense_layers": (16,), "over_layers": (16,), "projection": 4}
+CROSS = {"layers": 2, "rank": 4}
 
 
 def tensors(signature: Signature, count: int = 8, seed: int = 0) -> Tensors:
@@ -121,14 +124,14 @@ def test_what_is_missing_is_told_and_says_nothing_of_the_values_that_are_known(
     assert (absent[:, :2].sum(0) < 40).all()
 
 
-@pytest.mark.parametrize("kind", [dlrm, logistic])
+@pytest.mark.parametrize("kind", [dlrm, partial(dcnv2, **CROSS), logistic])
 def test_a_told_model_answers_alike_in_both_forms(
     generate: Callable[..., Signature], kind: Callable[..., Core]
 ) -> None:
     signature = tell_missing(generate())
     rows = tensors(signature, 2000)
     assert (rows.dense == MISSING_NUMBER).any()
-    core = kind(signature, 0.1, **(SIZES if kind is dlrm else {}))
+    core = kind(signature, 0.1, **({} if kind is logistic else SIZES))
     core.prep.fit([rows])
     if kind is logistic:
         torch.nn.init.normal_(core.over_arch.linear.weight, std=0.1)
@@ -154,10 +157,11 @@ def test_a_list_is_the_mean_of_its_ids_and_an_empty_one_is_zero(generate: Callab
 @pytest.mark.parametrize(
     "shape", [(1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1), (2, 3, 2, 2), (0, 2, 1, 0), (3, 0, 0, 1)]
 )
-def test_any_service_makes_both_kinds(generate: Callable[..., Signature], shape: tuple[int, ...]) -> None:
+def test_any_service_makes_every_kind(generate: Callable[..., Signature], shape: tuple[int, ...]) -> None:
     signature = generate(*shape)
     rows = tensors(signature, 50)
-    for core in (dlrm(signature, 0.01, **SIZES), logistic(signature, 0.01)):
+    kinds = dlrm(signature, 0.01, **SIZES), dcnv2(signature, 0.01, **SIZES, **CROSS), logistic(signature, 0.01)
+    for core in kinds:
         served = Served(core, Head()).eval()
         p = predict(served, rows)
         assert p.shape == (50,)

@@ -16,7 +16,7 @@ from training.model.core import predict
 from training.model.dataset import Part, TrainingSet
 from training.model.errors import ModelError, NoClicks, TrainingDiverged
 from training.model.evaluate import NAMES, log_loss
-from training.model.fit import fit
+from training.model.fit import KINDS, choose, fit
 from training.model.prep import mix
 from training.model.train import Artifact, train
 
@@ -81,20 +81,37 @@ def test_noise_teaches_nothing_and_leaves_the_click_rate(
     assert 0.7 < metrics["pcoc"]["value"] < 1.4
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_shuffled_labels_teach_no_ranking(
+    tmp_path: Path, signature: Signature, write: Callable[..., Path], kind: str
+) -> None:
+    folder = write(tmp_path / "set", signature, rows=60_000, rate=0.5, files=1)
+    file = folder / "part-0.parquet"
+    table = pq.read_table(file)
+    shuffled = np.random.default_rng(0).permutation(table["label"].to_numpy())
+    at = table.schema.get_field_index("label")
+    pq.write_table(table.set_column(at, "label", pa.array(shuffled)), file)
+    data = TrainingSet(folder, signature)
+    config = CONFIG.model_copy(update={"max_epochs": 2, "ridges": (5.0,)})
+    metrics = fit(kind, data, data.read(Part.HELD_OUT), config, seed=0).evaluation.metrics
+    assert metrics["auc"].value == pytest.approx(0.5, abs=0.01)  # of some 6,000 clicks, so twice the standard error
+    assert metrics["normalized_entropy"].value == pytest.approx(1.0, abs=0.005)
+
+
 def test_training_ends_when_later_rows_say_so_and_keeps_the_best_pass(training_set: Path, signature: Signature) -> None:
     data = TrainingSet(training_set, signature)
-    held_out = data.read(Part.HELD_OUT)
     config = CONFIG.model_copy(update={"dense_lr": 0.02, "patience": 2})  # steep enough to overfit soon
-    trained = fit("dlrm", data, held_out, config, seed=0)
-    later = [e["later"] for e in trained.fit["epochs"]]
+    core, chosen = choose("dlrm", data, config, seed=0)
+    later = [e["later"] for e in chosen["epochs"]]
     assert 3 <= len(later) < config.max_epochs
-    assert trained.fit["kept"] == len(later) - config.patience == 1 + int(np.argmin(later))
+    assert chosen["kept"] == len(later) - config.patience == 1 + int(np.argmin(later))
     stopping = data.read(Part.STOPPING)
-    logit = predict(trained.measured.core, stopping.tensors)
+    logit = predict(core, stopping.tensors)
     assert log_loss(stopping.label, logit, stopping.weight) == pytest.approx(min(later), abs=1e-6)
-    long = fit("dlrm", data, held_out, config.model_copy(update={"enough_steps": 1}), seed=0)
-    assert [e["epoch"] for e in long.fit["epochs"]] == [1]
-    assert long.fit["epochs"][0]["later"] == later[0]
+    _, long = choose("dlrm", data, config.model_copy(update={"enough_steps": 1}), seed=0)
+    assert [e["epoch"] for e in long["epochs"]] == [1]
+    assert long["epochs"][0]["later"] == later[0]
 
 
 @pytest.mark.parametrize("kind", ["lr", "dlrm"])
@@ -125,15 +142,18 @@ def test_what_is_shipped_has_learnt_from_the_time_it_was_measured_on(
 
 def test_the_ridge_is_the_one_that_later_rows_prefer(training_set: Path, signature: Signature) -> None:
     data = TrainingSet(training_set, signature)
-    tried = fit("lr", data, data.read(Part.HELD_OUT), CONFIG, seed=0).fit
-    assert [t["ridge"] for t in tried["ridges"]] == sorted(CONFIG.ridges, reverse=True)
+    _, tried = choose("lr", data, CONFIG, seed=0)
+    order = sorted(CONFIG.ridges, reverse=True)
+    assert [t["ridge"] for t in tried["ridges"]] == order[: len(tried["ridges"])]
+    later = [t["later"] for t in tried["ridges"]]
+    assert (np.diff(later)[:-1] < 0).all()
+    assert len(later) == len(order) or later[-1] >= later[-2]  # it goes on until it gets worse
     assert tried["ridge"] == min(tried["ridges"], key=lambda t: t["later"])["ridge"]
 
 
 def test_without_clicks_to_choose_by_training_is_cautious(training_set: Path, signature: Signature) -> None:
     data = TrainingSet(training_set, signature, (0.8, 0.0, 0.2))
-    held_out = data.read(Part.HELD_OUT)
-    lr, dlrm = (fit(kind, data, held_out, CONFIG, seed=0).fit for kind in ("lr", "dlrm"))
+    lr, dlrm = (choose(kind, data, CONFIG, seed=0)[1] for kind in ("lr", "dlrm"))
     assert lr["ridge"] == max(CONFIG.ridges)
     assert [(e["epoch"], e["later"]) for e in dlrm["epochs"]] == [(1, None)]
 
