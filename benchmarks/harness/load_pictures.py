@@ -42,7 +42,7 @@ class Point:
         ms = sorted(a.ms for a in answered)
         return cls(
             *(rate, candidates, _at(ms, 0.5), _at(ms, 0.99), _at(sorted(a.late_ms for a in asked), 0.99)),
-            lost=1 - len(answered) / len(asked),
+            lost=(len(asked) - len(answered)) / len(asked),
             whole=sum(a.whole for a in answered) / len(answered),
             cpu_ms=cpu_ms,
         )
