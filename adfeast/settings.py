@@ -20,6 +20,7 @@ from adfeast.secret import HiddenText, Secret, without_passwords
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE_VARIABLE = "ADFEAST_SETTINGS"
+SparkMemory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[kmgt]$")]
 
 
 def settings_file() -> Path:
@@ -75,6 +76,14 @@ class Settings(BaseSettings):
     - `stream_emit_ms`: a key's values are written at most once in so much event time; 0 writes every change.
     - `stream_checkpoint_ms`, `archive_checkpoint_ms`: how often the jobs' state is kept; the archive's is also how
       often its files are finished, so a long one makes fewer and larger files, and completeness is known later.
+
+    Of the batch side (advice in docs/batch.md); a size that is None is Spark's own, or that of whoever starts the job:
+
+    - `spark_master`: `local[*]`, `spark://host:port`, `k8s://...`, `yarn`; None: `spark-submit` has said it.
+    - `spark_driver_host`: the name by which executors on other machines find the driver; None: its host's.
+    - `spark_driver_memory`, `spark_executor_memory` (such as `4g`), `spark_executor_cores`; `spark_max_cores`: of all
+      executors together.
+    - `spark_shuffle_partitions`: into so many parts rows are cut to be joined and counted.
     """
 
     model_config = SettingsConfigDict(
@@ -133,6 +142,14 @@ class Settings(BaseSettings):
     stream_emit_ms: int = Field(default=0, ge=0)
     stream_checkpoint_ms: int = Field(default=2_000, ge=100)
     archive_checkpoint_ms: int = Field(default=5_000, ge=100)
+
+    spark_master: Annotated[str, Field(pattern=r"^(local(\[.+\])?|spark://.+|k8s://.+|yarn)$")] | None = "local[*]"
+    spark_driver_host: str | None = None
+    spark_driver_memory: SparkMemory | None = None
+    spark_executor_memory: SparkMemory | None = None
+    spark_executor_cores: Annotated[int, Field(ge=1)] | None = None
+    spark_max_cores: Annotated[int, Field(ge=1)] | None = None
+    spark_shuffle_partitions: int = Field(default=4, ge=1)
 
     feature_service: str = "ctr_v1"
     grpc_address: str = "127.0.0.1:50051"
