@@ -49,7 +49,7 @@ PYTHON = $(shell python3.11 infra/local/setup/shared_python.py 2>/dev/null || ec
 sync = UV_PROJECT_ENVIRONMENT=$(ENV)/$(1) $(UV) sync --frozen --python $(PYTHON) $(addprefix --extra ,$(2))
 
 
-.PHONY: help setup prerequisites demo drill-change drill-serving drill-streams test test-streams test-platform unit infra-test fuzz bench bench-load bench-streams bench-learning bench-world up down proto lint types imports clean distclean
+.PHONY: help setup prerequisites demo drill-change drill-serving drill-streams test test-streams test-platform unit cluster-test infra-test fuzz bench bench-load bench-streams bench-learning bench-world up down proto lint types imports clean distclean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -84,6 +84,10 @@ test-platform:
 # Half a minute, most of it the imports of Feast and torch: what trains, and what downloads, is left to `make test`.
 unit: setup ## The tests of seconds: no platform, no training (ARGS='-k name' for some)
 	@$(BIN)/pytest --basetemp $(LOCAL)/pytest -p no:nbmake -m "not slow" --ignore tests/unit/training tests/unit $(ARGS)
+
+# No part of `make test`: each file of tests starts the cluster that it is about, and ends it.
+cluster-test: setup $(ENV)/cluster/.stamp ## Run Spark, Kafka, Redis and PostgreSQL as clusters, with logins (ARGS='-k kafka')
+	@$(BIN)/pytest --basetemp $(LOCAL)/pytest-cluster -p no:nbmake -v -s --durations 8 tests/cluster tests/integration/test_redis_cluster.py $(ARGS)
 
 # Needs neither an account nor a terraform: AWS_PROVIDER=real takes the real provider, TERRAFORM=/path another terraform.
 infra-test: $(addsuffix /.stamp,$(addprefix $(ENV)/,platform terraform checkov containers)) ## Check infra/terraform, images and k8s without an account
@@ -178,6 +182,11 @@ $(ENV)/flink/.stamp: pyproject.toml uv.lock | $(filter /%,$(UV))
 $(ENV)/triton/.stamp: pyproject.toml uv.lock | $(filter /%,$(UV))
 	@echo "==> Python environment 'triton'"
 	@$(call sync,triton,triton)
+	@touch $@
+
+$(ENV)/cluster/.stamp: pyproject.toml uv.lock | $(filter /%,$(UV))
+	@echo "==> Python environment 'cluster': PostgreSQL, for \`make cluster-test\` only"
+	@$(call sync,cluster,cluster)
 	@touch $@
 
 $(ENV)/terraform/.stamp $(ENV)/checkov/.stamp: $(ENV)/%/.stamp: infra/terraform_offline/%.lock

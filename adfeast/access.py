@@ -43,6 +43,20 @@ class KafkaAccess:
     def _sasl(self) -> bool:
         return self.security.startswith("SASL")
 
+    def refused(self, why: object) -> str:
+        """What the cluster says to who may not come in, with the settings that it is about."""
+        return f"Kafka at {self} refuses kafka_username and kafka_password ({self.mechanism}): {why}"
+
+    def failed(self, why: object) -> str:
+        """What went wrong with the cluster; with the settings that it may be about, where a client does not know."""
+        about = [] if self.security == "PLAINTEXT" else [f"kafka_security={self.security}"]
+        if self._sasl:
+            about.append("kafka_username and kafka_password")
+        if self.security.endswith("SSL"):
+            about.append(f"tls_ca={self.ca}")
+        settings = f" ({', '.join(about)})" if about else ""
+        return f"Kafka at {self}{settings}: {why}"
+
     def librdkafka(self) -> dict[str, Any]:
         """What a producer or consumer of confluent-kafka is configured with."""
         config: dict[str, Any] = {"bootstrap.servers": self.bootstrap, "security.protocol": self.security}
@@ -126,6 +140,18 @@ class RedisAccess:
     def tls_context(self) -> ssl.SSLContext | None:
         """None without TLS."""
         return ssl.create_default_context(cafile=self.ca) if self.tls else None
+
+
+def refused_by_redis(where: object, why: object) -> str:
+    """What a server says to who may not come in, with the settings that it is about."""
+    return f"Redis at {where} refuses redis_username and redis_password: {why}"
+
+
+def no_redis(where: object, error: OSError) -> str:
+    """Why there is no connection; with the settings that it is about where these are known."""
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS with Redis at {where} (redis_tls, tls_ca): {error}"
+    return f"cannot connect to Redis at {where}: {error or 'timeout'}"
 
 
 def mlflow_authorization(settings: Settings) -> str:

@@ -13,7 +13,9 @@ from typing import Any
 
 from sqlalchemy import Engine, MetaData, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
+
+from adfeast.secret import without_passwords
 
 log = logging.getLogger(__name__)
 LOCK_WAIT_S = 30.0
@@ -42,7 +44,7 @@ def create_tables(url: str, tables: MetaData) -> Engine:
     made = engine(url)
     try:
         tables.create_all(made)
-    except OperationalError as error:  # the other one was quicker
-        log.debug("%s: %s", url, error)
+    except DBAPIError as error:  # the other one was quicker, for which each database has an error of its own
+        log.debug("%s: %s", without_passwords(url), error)
         tables.create_all(made)
     return made

@@ -5,7 +5,11 @@ Only finished files count: names that start with `.` or `_` belong to a writer t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -47,6 +51,21 @@ def parquet_files(fs: pafs.FileSystem, path: str) -> list[str]:
     found = fs.get_file_info(pafs.FileSelector(path, allow_not_found=True, recursive=True))
     names = [f.path for f in found if f.type == pafs.FileType.File and f.path.endswith(".parquet")]
     return sorted(n for n in names if not any(part[0] in "._" for part in _below(n, path).split("/")))
+
+
+@contextmanager
+def as_folder(settings: Settings, url: str) -> Iterator[Path]:
+    """The finished files below `url` in a folder of this machine: its own, or a copy for as long as the block."""
+    fs, path = filesystem(settings, url)
+    if isinstance(fs, pafs.LocalFileSystem):
+        yield Path(path)
+        return
+    with TemporaryDirectory() as folder:
+        for name in parquet_files(fs, path):
+            target = Path(folder) / _below(name, path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            pafs.copy_files(name, str(target), source_filesystem=fs, destination_filesystem=pafs.LocalFileSystem())
+        yield Path(folder)
 
 
 def open_table(settings: Settings, url: str, types: dict[str, pa.DataType]) -> pads.Dataset | pa.Table:

@@ -20,6 +20,7 @@ from adfeast.secret import HiddenText, Secret, without_passwords
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE_VARIABLE = "ADFEAST_SETTINGS"
+SparkMemory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[kmgt]$")]
 
 
 def settings_file() -> Path:
@@ -79,6 +80,14 @@ class Settings(BaseSettings):
     Of label states (docs/labels.md): `label_window_s` is how long after its impression a click counts; None: no job
     keeps them. `label_grace_s` is how far a click may lie before its impression or after its window and still belong to
     it, `label_steps` in how many steps a negative's weight grows.
+
+    Of the batch side (advice in docs/batch.md); a size that is None is Spark's own, or that of whoever starts the job:
+
+    - `spark_master`: `local[*]`, `spark://host:port`, `k8s://...`, `yarn`; None: `spark-submit` has said it.
+    - `spark_driver_host`: the name by which executors on other machines find the driver; None: its host's.
+    - `spark_driver_memory`, `spark_executor_memory` (such as `4g`), `spark_executor_cores`; `spark_max_cores`: of all
+      executors together.
+    - `spark_shuffle_partitions`: into so many parts rows are cut to be joined and counted.
     """
 
     model_config = SettingsConfigDict(
@@ -140,6 +149,14 @@ class Settings(BaseSettings):
     label_window_s: Annotated[int, Field(ge=1)] | None = None
     label_grace_s: int = Field(default=600, ge=0)
     label_steps: int = Field(default=4, ge=1, le=100)
+
+    spark_master: Annotated[str, Field(pattern=r"^(local(\[.+\])?|spark://.+|k8s://.+|yarn)$")] | None = "local[*]"
+    spark_driver_host: str | None = None
+    spark_driver_memory: SparkMemory | None = None
+    spark_executor_memory: SparkMemory | None = None
+    spark_executor_cores: Annotated[int, Field(ge=1)] | None = None
+    spark_max_cores: Annotated[int, Field(ge=1)] | None = None
+    spark_shuffle_partitions: int = Field(default=4, ge=1)
 
     feature_service: str = "ctr_v1"
     grpc_address: str = "127.0.0.1:50051"

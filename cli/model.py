@@ -37,7 +37,7 @@ def bootstrap(prior: float, out: Path) -> Answer:
 
 
 @model.command()
-@click.option("--training-set", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--training-set", required=True, help="Folder of a training set, or its s3:// URL.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the artifact.")
 @click.option(
     "--model",
@@ -73,7 +73,7 @@ def bootstrap(prior: float, out: Path) -> Answer:
 )
 @answers
 def train(
-    training_set: Path,
+    training_set: str,
     out: Path,
     kind: str,
     service: str | None,

@@ -21,6 +21,7 @@ from adfeast.contract.topics import dead_letter_topic, features_topic, late_topi
 from adfeast.feast_ext.registry import LEASE, load_definitions
 from adfeast.fleet import loaded_models, servers
 from adfeast.ledger import Ledger
+from adfeast.secret import without_passwords
 from adfeast.settings import Settings
 from infra.local.errors import PlatformError
 from infra.stored import Redis, Tables
@@ -108,7 +109,7 @@ def in_use(settings: Settings, now_ms: int) -> Use:
         if server.contract and server.contract not in contracts:
             raise PlatformError(
                 f"server {server.server} reads by contract {server.contract[:12]}, which the history in "
-                f"{settings.registry_url} does not hold: nothing was taken away; restart that server"
+                f"{without_passwords(settings.registry_url)} does not hold: nothing was taken away; restart that server"
             )
         if server.contract:
             read |= {(i.view, i.name) for i in contracts[server.contract].inputs}

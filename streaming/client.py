@@ -42,6 +42,7 @@ class Client:
         self._state.mkdir(parents=True, exist_ok=True)
         self._log = self._state / "client.log"
         self._request = self._state / "submit.json"
+        self._password = settings.kafka_password.get_secret_value() if settings.kafka_password else ""
         self._request.write_text(json.dumps([{"plan": plan, "job": job} for job in planned], indent=1))
 
     def __enter__(self) -> Self:
@@ -75,7 +76,8 @@ class Client:
 
     def start(self, starts: list[Start]) -> dict[str, str]:
         """Returns when the cluster was asked for each; the ids of those that it did not accept, with the reason."""
-        said, _ = self._process.communicate(json.dumps([asdict(s) for s in starts]) + "\n")
+        asked = [asdict(s) | {"kafka_password": self._password} for s in starts]
+        said, _ = self._process.communicate(json.dumps(asked) + "\n")
         accepted = {line.removeprefix(STARTED) for line in said.splitlines() if line.startswith(STARTED)}
         reason = "" if not self._process.returncode else self._told([said])
         return {s.id: reason for s in starts if s.id not in accepted}

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from kafka import TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
-from kafka.errors import KafkaError, NoError, TopicAlreadyExistsError
+from kafka.errors import KafkaError, NoError, SaslAuthenticationFailedError, TopicAlreadyExistsError
 from kafka.net.compat import KafkaNetClient
 from kafka.structs import OffsetAndMetadata
 
@@ -46,6 +46,7 @@ def admin(bootstrap: Kafka, patience_s: float = PATIENCE_S) -> Iterator[KafkaAdm
     Raises:
         StreamingError: Kafka does not answer in time, or refuses what is asked within the block.
     """
+    access = KafkaAccess(bootstrap) if isinstance(bootstrap, str) else bootstrap
     wait_ms, connections = int(patience_s * 1000), []
 
     def connection(**config: Any) -> KafkaNetClient:
@@ -55,7 +56,7 @@ def admin(bootstrap: Kafka, patience_s: float = PATIENCE_S) -> Iterator[KafkaAdm
     try:
         try:
             yield KafkaAdminClient(
-                **(KafkaAccess(bootstrap) if isinstance(bootstrap, str) else bootstrap).kafka_python(),
+                **access.kafka_python(),
                 bootstrap_timeout_ms=wait_ms,
                 request_timeout_ms=wait_ms,
                 kafka_client=connection,
@@ -63,8 +64,10 @@ def admin(bootstrap: Kafka, patience_s: float = PATIENCE_S) -> Iterator[KafkaAdm
         finally:
             # Not the client's own `close`: one that could not connect is no client yet, but has a thread that tries on.
             connections[0].close()
+    except SaslAuthenticationFailedError as error:
+        raise StreamingError(access.refused(error)) from error
     except KafkaError as error:
-        raise StreamingError(f"Kafka at {bootstrap}: {error}") from error
+        raise StreamingError(access.failed(error)) from error
 
 
 def ensure_topics(bootstrap: Kafka, topics: Mapping[str, Topic]) -> list[str]:

@@ -41,6 +41,7 @@ from adfeast.contract.topics import (
 )
 from adfeast.errors import DefinitionError
 from adfeast.settings import ROOT, Settings
+from streaming.jobs.login import kafka_options
 from streaming.names import ARCHIVE, LABELS, features_job, flink_name
 
 Plan = dict[str, Any]
@@ -93,6 +94,7 @@ def make_plan(
     partitions = [made[features_topic(definitions.project, view.name)].partitions for view in views]
     plan: Plan = {
         "kafka": settings.kafka_bootstrap,
+        "kafka_options": _kafka_options(settings),
         "flink_rest": settings.flink_rest,
         "project": settings.project,
         "watermark_delay_ms": watermark_delay_ms,
@@ -126,11 +128,19 @@ def make_plan(
     return plan
 
 
+def _kafka_options(settings: Settings) -> dict[str, str]:
+    security, trusted = settings.kafka_security, settings.tls_ca
+    authorities = trusted.read_text() if trusted and security.endswith("SSL") else ""
+    return kafka_options(security, settings.kafka_mechanism, settings.kafka_username, authorities)
+
+
 def _digests(plan: Plan, job: str) -> tuple[str, str]:
     """Of what the job's state and values depend on, and of how it is run, for which it need not be built again."""
     spec = plan["jobs"][job]
     tuning = [plan[p] for p in ("kafka", "parallelism", "watermark_keys", "state_backend", "event_rules")]
     tuning.append(spec["checkpoint_ms"])
+    if plan["kafka_options"]:
+        tuning.append(plan["kafka_options"])
     if job == ARCHIVE:
         parts = [plan[p] for p in ("views", "layouts", "events", "lake")]
     elif job == LABELS:

@@ -49,6 +49,8 @@ LEASE = "stream-submit"
 WAIT_S = 300.0
 PASSES = 4  # a second one only after state that could not be read, or that only its own state backend can read
 POLL_S = 0.2
+# Of a plan: where the parts of the deployment are and how they are reached, not what the jobs do.
+ADDRESSES = ("kafka", "kafka_options", "flink_rest", "function_jar", "checkpoints")
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,7 @@ class _Submission:
 
     def _reachable(self, kept: Plan) -> Plan:
         """A plan of before with the addresses of today."""
-        return kept | {key: self._plan[key] for key in ("kafka", "flink_rest", "function_jar", "checkpoints")}
+        return kept | {key: self._plan[key] for key in ADDRESSES}
 
     def _close(self, former: Plan, retained: Retained) -> str:
         """Commits the files that a former archive job has left open; returns its savepoint."""

@@ -17,13 +17,15 @@ from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from adfeast.contract.definitions import Aggregation, Definitions, Feature, Service, Table, View
 from adfeast.contract.freshness import FRESH_WITHIN_S
 from adfeast.contract.signature import TENSORS
 from adfeast.database import engine
 from adfeast.errors import DefinitionError
+from adfeast.secret import without_passwords
 from adfeast.settings import Settings
 
 LEASE = "definitions"  # of the ledger: held by whoever changes what is applied, or must not see it change
@@ -70,17 +72,20 @@ def load_definitions(settings: Settings) -> Definitions:
     """
     protos = _read(settings)
     if not protos["feature_services"]:
-        raise DefinitionError(f"the registry {settings.registry_url} has no feature service: run `feast apply`")
+        raise DefinitionError(
+            f"the registry {without_passwords(settings.registry_url)} has no feature service: run `feast apply`"
+        )
     return parse(settings.project, protos)
 
 
 def _read(settings: Settings) -> Protos:
     try:
         return read_protos(engine(settings.registry_url), settings.project)
-    except OperationalError as error:
-        raise DefinitionError(
-            f"no Feast registry at {settings.registry_url}: run `feast apply` in feature_repo/"
-        ) from error
+    except (OperationalError, ProgrammingError) as error:
+        registry, shown = make_url(settings.registry_url), without_passwords(settings.registry_url)
+        if isinstance(error, OperationalError) and registry.get_backend_name() != "sqlite":
+            raise DefinitionError(f"registry_url={shown} cannot be opened: {error.orig}") from error
+        raise DefinitionError(f"no Feast registry at {shown}: run `feast apply` in feature_repo/") from error
 
 
 def read_protos(registry: Engine, project: str) -> Protos:

@@ -42,8 +42,10 @@ class KafkaProducer:
         delivery_ms: int = DELIVERY_TIMEOUT_MS,
         make: Callable[[dict[str, Any]], Any] = lambda config: Producer(config, logger=log),
     ) -> None:
+        self._access = KafkaAccess(kafka) if isinstance(kafka, str) else kafka
+        self._refused = ""
         self._config = {
-            **(KafkaAccess(kafka) if isinstance(kafka, str) else kafka).librdkafka(),
+            **self._access.librdkafka(),
             "acks": "all",
             "enable.idempotence": True,
             "compression.type": "lz4",
@@ -64,6 +66,10 @@ class KafkaProducer:
         producer: Any = None
 
         def failed(error: KafkaError) -> None:
+            if error.code() == KafkaError._AUTHENTICATION:
+                self._refused = self._access.refused(error.str())
+            elif error.code() == KafkaError._SSL:
+                self._refused = self._access.failed(error.str())
             if error.fatal():
                 self._renew(producer, error)
 
@@ -120,9 +126,12 @@ class KafkaProducer:
             nonlocal left
             with lock:
                 if error is not None:
-                    problems.append(error.str())
-                elif message.timestamp()[0] == TIMESTAMP_LOG_APPEND_TIME:
-                    self.appended_ms = message.timestamp()[1]
+                    # A message that nobody takes only times out: why is told apart from it.
+                    problems.append(f"{error.str()}: {self._refused}" if self._refused else error.str())
+                else:
+                    self._refused = ""
+                    if message.timestamp()[0] == TIMESTAMP_LOG_APPEND_TIME:
+                        self.appended_ms = message.timestamp()[1]
                 left -= 1
                 last = left == 0
             if last:

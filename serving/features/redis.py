@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import hiredis
 
+from adfeast.access import no_redis, refused_by_redis
 from serving.clients.waiting import within
 from serving.errors import Moved, OnItsWay, StoreUnavailable
 
@@ -165,9 +166,8 @@ class RedisTier:
             async with asyncio.timeout(self._timeout_s):
                 made: Any = await loop.create_connection(_Pipeline, self._host, self._port, ssl=self._tls)
                 await self._log_in(made[1])
-        except (OSError, TimeoutError) as error:
-            where = f"{self._host}:{self._port}"
-            raise StoreUnavailable(f"cannot connect to Redis at {where}: {error or 'timeout'}") from error
+        except OSError as error:  # a timeout too
+            raise StoreUnavailable(no_redis(f"{self._host}:{self._port}", error)) from error
         self._pipeline = cast(_Pipeline, made[1])
         return self._pipeline
 
@@ -176,6 +176,9 @@ class RedisTier:
             return
         try:
             await pipeline.send(self._login, 1)
+        except StoreUnavailable as error:
+            pipeline.fail("refused the login")
+            raise StoreUnavailable(refused_by_redis(f"{self._host}:{self._port}", error)) from error
         except BaseException:
             pipeline.fail("refused the login")
             raise
@@ -192,4 +195,6 @@ def _refusal(answer: object) -> StoreUnavailable:
     text = str(answer)
     if text.startswith("ASK "):
         return OnItsWay(text)
+    if text.startswith("NOAUTH"):
+        return StoreUnavailable(f"Redis wants redis_username and redis_password: {text}")
     return Moved(text) if text.startswith("MOVED") else StoreUnavailable(f"Redis refuses: {text}")

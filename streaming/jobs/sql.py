@@ -300,7 +300,8 @@ def _dead_headers(plan: Plan, source: Plan) -> str:
 
 
 def _kafka(plan: Plan, topic: str) -> dict[str, str]:
-    return {"connector": "kafka", "topic": topic, "properties.bootstrap.servers": plan["kafka"]}
+    options = {"bootstrap.servers": plan["kafka"], **plan.get("kafka_options", {})}
+    return {"connector": "kafka", "topic": topic} | {f"properties.{k}": v for k, v in options.items()}
 
 
 def group(plan: Plan, job: str) -> str:

@@ -4,6 +4,7 @@ The request, written by streaming.client: `[{"plan": ..., "job": "features-..."}
 which fails for what the cluster would refuse while whatever runs is untouched; then PLANNED is printed. A line on
 standard input says what to start, `[{"plan": ..., "job": ..., "restore": path or null, "id": hex}, ...]`; without one
 nothing is started. Each is tried whatever becomes of the others; the id of one that was accepted is printed.
+Each comes with the password for Kafka, `kafka_password`, which no file holds (login.py).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pyflink.table import EnvironmentSettings, StatementSet, TableEnvironment
 from pyflink.util.exceptions import JavaException
 
 from streaming.jobs import PLANNED, STARTED
+from streaming.jobs.login import with_password
 from streaming.jobs.sql import statements
 
 # Into so many groups of keys all state is cut: it can be given to any smaller number of subtasks.
@@ -43,7 +45,7 @@ def main(argv: list[str]) -> None:
             # State that finds no operator must fail the start: ignoring it would read a topic twice.
             options["execution.state-recovery.path"] = start["restore"]
         try:
-            prepare(start["plan"], start["job"], options).execute()
+            prepare(with_password(start["plan"], start["kafka_password"]), start["job"], options).execute()
         except (Py4JError, JavaException):
             failed = True
             traceback.print_exc()

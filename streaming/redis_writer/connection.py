@@ -10,7 +10,7 @@ from typing import Any
 import hiredis
 import redis
 
-from adfeast.access import RedisAccess
+from adfeast.access import RedisAccess, no_redis, refused_by_redis
 from streaming.redis_writer.values import bulk
 
 CONNECT_S, ANSWER_S = 2.0, 10.0
@@ -42,22 +42,24 @@ class Connection:
                 self._socket = tls.wrap_socket(self._socket, server_hostname=access.host)
             self._socket.settimeout(ANSWER_S)
         except OSError as error:
-            raise redis.ConnectionError(str(error)) from error
+            raise redis.ConnectionError(no_redis(access, error)) from error
         self._reader = hiredis.Reader()
         if login := access.login():
             self.send(login)
             if isinstance(refused := self.answer(), Exception):
-                raise redis.ConnectionError(f"Redis at {access} refuses redis_username and redis_password: {refused}")
-        told = dict(line.split(":", 1) for line in self._info().splitlines() if ":" in line)
+                raise redis.ConnectionError(refused_by_redis(access, refused))
+        told = dict(line.split(":", 1) for line in self._info(access).splitlines() if ":" in line)
         self.run_id, self.replicas = told["run_id"], int(told["connected_slaves"])
 
-    def _info(self) -> str:
+    def _info(self, access: RedisAccess) -> str:
         found = b""
         for section in (b"server", b"replication"):
             self.send(command(b"INFO", section))
             answer = self.answer()
             if isinstance(answer, Exception):
-                raise redis.ConnectionError(f"INFO: {answer}")
+                raise redis.ConnectionError(
+                    refused_by_redis(access, answer) if str(answer).startswith("NOAUTH") else f"INFO: {answer}"
+                )
             found += answer
         return found.decode()
 

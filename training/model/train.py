@@ -19,6 +19,7 @@ import torch
 
 from adfeast.contract.signature import AD, Signature
 from adfeast.feast_ext.registry import load_definitions
+from adfeast.lake import as_folder
 from adfeast.settings import Settings
 from training.export.flavours import export
 from training.model.config import TrainConfig
@@ -60,6 +61,7 @@ def run(
     """Trains `model`, beside it logistic regression, and writes the artifact of the former into `out`.
 
     Args:
+        training_set: a folder, or an `s3://` URL of one, which is copied to this machine for as long as it is needed.
         features, drop, hash_sizes: which inputs of the feature service the model takes; see
             `training.model.inputs.choose`.
         service: the feature service; None is the one that is served.
@@ -73,19 +75,20 @@ def run(
     definitions = load_definitions(settings)
     current = definitions.signature(service or settings.feature_service)
     wanted = choose(current, features, drop, hash_sizes)
-    signature, never = hold(wanted, logged(training_set), not_logged, named=features or ())
     config = config or TrainConfig()
-    data = TrainingSet(training_set, tell_missing(signature), config.fractions, not_logged)
-    return train(
-        data,
-        out,
-        model=model,
-        config=config,
-        seed=seed,
-        never_logged=never,
-        incumbent=incumbent,
-        ad_key=definitions.entities[AD],
-    )
+    with as_folder(settings, str(training_set)) as folder:
+        signature, never = hold(wanted, logged(folder), not_logged, named=features or ())
+        return train(
+            TrainingSet(folder, tell_missing(signature), config.fractions, not_logged),
+            out,
+            model=model,
+            config=config,
+            seed=seed,
+            never_logged=never,
+            incumbent=incumbent,
+            ad_key=definitions.entities[AD],
+            source=str(training_set),
+        )
 
 
 def train(
@@ -98,12 +101,14 @@ def train(
     never_logged: Sequence[str] = (),
     incumbent: Incumbent | None = None,
     ad_key: str = "",
+    source: str = "",
 ) -> Artifact:
     """`run` without the registry.
 
     Args:
         never_logged: features that the model might have taken, for the record.
         ad_key: the column of ad ids, whose own click rates go with the model; without it only that of all ads does.
+        source: where the set was read from, for the record; by default its folder.
     """
     if model not in KINDS:
         raise ModelError(f"model {model!r} is not one of {', '.join(KINDS)}")
@@ -135,7 +140,7 @@ def train(
         },
     }
     details = {
-        "training_set": str(data.path),
+        "training_set": source or str(data.path),
         "seed": seed,
         "config": config.model_dump(),
         "parts": parts,

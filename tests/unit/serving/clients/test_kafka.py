@@ -88,3 +88,23 @@ def test_an_error_that_passes_replaces_nothing() -> None:
     first.error_cb(KafkaError(KafkaError._ALL_BROKERS_DOWN, "away"))
     assert producer.renewed == 0
     producer.close(0.1)
+
+
+def test_a_refused_login_is_told_with_the_messages_until_one_is_taken() -> None:
+    producer, (first, *_) = made()
+    first.answers = False
+    first.error_cb(KafkaError(KafkaError._AUTHENTICATION, "invalid credentials"))
+
+    async def send() -> list[str]:
+        sending = asyncio.create_task(producer.send_all("topic", [(b"k", b"v")]))
+        await asyncio.sleep(0.01)
+        first.purge()
+        return await sending
+
+    [problem] = asyncio.run(send())
+    assert "purged: Kafka at nowhere:1 refuses kafka_username and kafka_password" in problem
+    first.answers = True
+    assert asyncio.run(producer.send_all("topic", [(b"k", b"v")])) == []
+    first.answers = False
+    assert asyncio.run(send()) == ["purged"]
+    producer.close(0.1)

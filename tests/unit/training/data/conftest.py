@@ -14,7 +14,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> SparkSession:
     home = tmp_path_factory.mktemp("spark")
     # The first session of a process decides which jars its JVM knows: later tests read from S3.
     (home / "jars").symlink_to(INSTALLED / "jars")
-    return spark_session(Settings(local=home, lake=str(home / "lake")), master="local[2]")
+    return spark_session(Settings(local=home, lake=str(home / "lake"), spark_master="local[2]"))
 
 
 def make_feature(name: str, dtype: str, role: str, width: int = 1, **more: float) -> Feature:
