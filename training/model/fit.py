@@ -175,12 +175,12 @@ def _core(kind: str, signature: Signature, base_rate: float, config: TrainConfig
     if kind == LINEAR:
         return logistic(signature, base_rate)
     rate = float(distorted(base_rate, config.negative_rate))
-    make = partial(
-        {"dlrm": dlrm, "dcnv2": partial(dcnv2, layers=config.cross_layers, rank=config.cross_rank)}[kind],
-        dim=config.dim,
-        dense_layers=config.dense_layers,
-        over_layers=config.over_layers,
-        projection=config.projection,
-    )
-    core: Core = make(signature, rate)
-    return core
+    sizes: dict[str, Any] = {
+        "dim": config.dim,
+        "dense_layers": config.dense_layers,
+        "over_layers": config.over_layers,
+        "projection": config.projection,
+    }
+    if kind == "dcnv2":
+        return dcnv2(signature, rate, layers=config.cross_layers, rank=config.cross_rank, **sizes)
+    return dlrm(signature, rate, **sizes)
