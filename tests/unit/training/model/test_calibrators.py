@@ -20,7 +20,7 @@ def expected_loss(truth: np.ndarray, p: np.ndarray) -> float:
 def test_an_isotonic_curve_bends_where_no_scale_and_shift_do() -> None:
     random = np.random.default_rng(0)
     logit = random.normal(-2, 1.5, 60_000)
-    truth = sigmoid(np.where(logit < -2, -3.0, -1.0) + 0.1 * logit)  # a step
+    truth = sigmoid(-3.0 + np.where(logit < -2, 0.1, 1.8) * (logit + 2))
     label = random.random(len(truth)) < truth
     curve = isotonic(logit, label)
     best = expected_loss(truth, truth)

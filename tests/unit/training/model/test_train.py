@@ -16,7 +16,7 @@ from training.model.core import predict
 from training.model.dataset import Part, TrainingSet
 from training.model.errors import ModelError, NoClicks, TrainingDiverged
 from training.model.evaluate import NAMES, log_loss
-from training.model.fit import KINDS, choose, fit
+from training.model.fit import choose, fit
 from training.model.prep import mix
 from training.model.train import Artifact, train
 
@@ -82,21 +82,23 @@ def test_noise_teaches_nothing_and_leaves_the_click_rate(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["lr", "dlrm"])
 def test_shuffled_labels_teach_no_ranking(
     tmp_path: Path, signature: Signature, write: Callable[..., Path], kind: str
 ) -> None:
-    folder = write(tmp_path / "set", signature, rows=60_000, rate=0.5, files=1)
-    file = folder / "part-0.parquet"
-    table = pq.read_table(file)
-    shuffled = np.random.default_rng(0).permutation(table["label"].to_numpy())
-    at = table.schema.get_field_index("label")
-    pq.write_table(table.set_column(at, "label", pa.array(shuffled)), file)
-    data = TrainingSet(folder, signature)
+    random, sets = np.random.default_rng(0), {}
+    for name, rows in (("trained", 8_000), ("judged", 60_000)):
+        folder = write(tmp_path / name, signature, rows=rows, rate=0.5, files=1)
+        file = folder / "part-0.parquet"
+        table = pq.read_table(file)
+        at, shuffled = table.schema.get_field_index("label"), random.permutation(table["label"].to_numpy())
+        pq.write_table(table.set_column(at, "label", pa.array(shuffled)), file)
+        sets[name] = TrainingSet(folder, signature)
     config = CONFIG.model_copy(update={"max_epochs": 2, "ridges": (5.0,)})
-    metrics = fit(kind, data, data.read(Part.HELD_OUT), config, seed=0).evaluation.metrics
-    assert metrics["auc"].value == pytest.approx(0.5, abs=0.01)  # of some 6,000 clicks, so twice the standard error
-    assert metrics["normalized_entropy"].value == pytest.approx(1.0, abs=0.005)
+    judged = sets["judged"].read(Part.TRAIN)
+    metrics = fit(kind, sets["trained"], judged, config, seed=0).evaluation.metrics
+    assert metrics["auc"].value == pytest.approx(0.5, abs=0.01)  # of some 18,000 clicks: three standard errors
+    assert metrics["normalized_entropy"].value == pytest.approx(1.0, abs=0.02)
 
 
 def test_training_ends_when_later_rows_say_so_and_keeps_the_best_pass(training_set: Path, signature: Signature) -> None:
