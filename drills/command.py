@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 import tempfile
@@ -17,6 +18,8 @@ from drills.outcome import Outcome
 
 def tell(play: Callable[[Path], Outcome]) -> None:
     """Plays a drill in a folder that is gone afterwards and prints what it found; ends with 1 if a promise broke."""
+    logging.captureWarnings(True)  # Feast's import lets through what `python -W ignore` does not
+    logging.getLogger("py.warnings").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # stops the platform on the way out
     with tempfile.TemporaryDirectory(prefix="drill-") as folder:
         try:
