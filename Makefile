@@ -104,10 +104,10 @@ sbom: $(ENV)/platform/.stamp $(ENV)/containers/.stamp ## Write what each image i
 audit: $(ENV)/containers/.stamp ## Look for known vulnerabilities in what the lock holds (needs the internet)
 	@$(ENV)/containers/bin/uv audit --frozen
 
-drill-change: setup ## Change everything under traffic while programs are killed (10 minutes; ARGS=--short for 4)
+drill-change: setup ## Change everything under traffic while programs are killed (some 15 minutes; ARGS=--short for 4)
 	@$(BIN)/python -W ignore -m drills.change $(ARGS)
 
-drill-serving: setup ## Let stores, Triton, Kafka and servers stand still and die under auctions (10 minutes; ARGS=--short for 2)
+drill-serving: setup ## Let stores, Triton, Kafka and servers stand still and die under auctions (8 minutes; ARGS=--short for 2)
 	@$(BIN)/python -W ignore -m drills.serving $(ARGS)
 
 drill-streams: setup ## Let clocks, deaths, poison and changes happen to the streams under traffic (20 minutes; ARGS=--short for 6)
