@@ -65,7 +65,7 @@ def fill(
 
 def stand_at(settings: Settings, definitions: Definitions, ms: int) -> None:
     """Says, as the Redis writer does, that every stream view has come to a time in milliseconds since 1970."""
-    fields = {}
+    fields: dict[bytes, bytes] = {}
     for view in (v.name for v in definitions.views.values() if v.kind == "stream"):
         fields |= {redis_ways_field(view): b"1", redis_watermark_field(view, 0): b"%d" % ms}
     with redis.Redis(settings.redis_host, settings.redis_port) as client:

@@ -27,7 +27,8 @@ from streaming.client import Client, Start
 from streaming.errors import StreamingError
 from streaming.kafka_admin import commit_offsets, end_offsets, ensure_topics
 from streaming.marks import heartbeat
-from streaming.plan import ARCHIVE, Plan, make_plan
+from streaming.names import ARCHIVE
+from streaming.plan import Plan, make_plan
 
 PARTS = ("valkey", "kafka", "dynamodb", "flink_jobmanager", "flink_taskmanager")
 WRITER = "redis_writer"
@@ -101,7 +102,7 @@ class StreamBenchmark:
         jobs = self._renamed(plan)
         ensure_topics(self.settings.kafka_bootstrap, {n: Topic(**t) for n, t in plan["topics"].items()})
         with Client(plan, jobs, self.settings) as client:
-            client.start([Start(job, None, uuid.uuid4().hex) for job in jobs])
+            client.start([Start(plan, job, None, uuid.uuid4().hex) for job in jobs])
         job = Job([plan["jobs"][j]["name"] for j in jobs], [view["output"] for view in plan["views"]])
         self._measure(subject, parallelism, job, plan if traffic else None, to_redis=to_redis, traffic=traffic)
 

@@ -1,3 +1,4 @@
+# mypy: disallow-subclassing-any=False
 """The same windows as a team would write them: a PyFlink DataStream job, and tumbling tiles in SQL.
 
 `python -m benchmarks.peers.stream_windows REQUEST.json`, in the Flink environment. The request: `{"plan", "job",
