@@ -25,6 +25,7 @@ from benchmarks.harness.stream_run import Job, Runner, StreamResult
 from infra.local.platform.platform import Platform
 from streaming.client import Client, Start
 from streaming.errors import StreamingError
+from streaming.jobs.sql import group
 from streaming.kafka_admin import commit_offsets, end_offsets, ensure_topics
 from streaming.marks import heartbeat
 from streaming.names import ARCHIVE
@@ -103,7 +104,8 @@ class StreamBenchmark:
         ensure_topics(self.settings.kafka_bootstrap, {n: Topic(**t) for n, t in plan["topics"].items()})
         with Client(plan, jobs, self.settings) as client:
             client.start([Start(plan, job, None, uuid.uuid4().hex) for job in jobs])
-        job = Job([plan["jobs"][j]["name"] for j in jobs], [view["output"] for view in plan["views"]])
+        names, outputs = [plan["jobs"][j]["name"] for j in jobs], [view["output"] for view in plan["views"]]
+        job = Job(names, [group(plan, j) for j in jobs], outputs)
         self._measure(subject, parallelism, job, plan if traffic else None, to_redis=to_redis, traffic=traffic)
 
     def _peer(self, peer: str, parallelism: int) -> None:
@@ -132,7 +134,9 @@ class StreamBenchmark:
         )
         if ended.returncode:
             raise BenchmarkError(f"the job of {peer} was not accepted: {ended.stderr[-3000:]}")
-        self._measure(peer, parallelism, Job([request["name"]], list(outputs.values())), None)
+        self._measure(
+            peer, parallelism, Job([plan["jobs"][name]["name"]], [group(plan, name)], list(outputs.values())), None
+        )
 
     @staticmethod
     def _renamed(plan: Plan) -> list[str]:

@@ -25,9 +25,10 @@ POLL_S = 0.2
 
 @dataclass(frozen=True)
 class Job:
-    """What runs: names of Flink jobs, which are their consumer groups too, and the topics they write."""
+    """What runs: names of Flink jobs, the consumer groups under which they read, and the topics they write."""
 
     names: Sequence[str]
+    groups: Sequence[str]
     outputs: Sequence[str]
 
 
@@ -115,7 +116,7 @@ class Runner:
 
     def _progress(self, job: Job, wanted: int, until: float) -> int:
         """Events that all jobs have passed, once they are as many as wanted."""
-        while (done := min(self._committed(name, [TOPIC]) for name in job.names)) < wanted:
+        while (done := min(self._committed(group, [TOPIC]) for group in job.groups)) < wanted:
             self._check(until, f"{', '.join(job.names)}: {done:,} of {wanted:,} events")
         return done
 
