@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pyflink
 from pyflink.common import Configuration, Row, Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext, StreamExecutionEnvironment
 from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
@@ -29,6 +30,8 @@ from pyflink.table import EnvironmentSettings, Schema, StreamTableEnvironment
 
 from streaming.jobs.sql import Plan, statements
 
+# The cluster runs jobs in SQL and Java otherwise.
+[PYTHON_JAR] = (Path(pyflink.__file__).parent / "opt").glob("flink-python-*.jar")
 TILE, MINUTE, SHORT, LONG, GAP = 10_000, 60_000, 300_000, 3_600_000, 1_800_000
 OUTPUT = Types.ROW_NAMED(
     ["entity", "at_ms", "short", "long", "session"],
@@ -87,8 +90,11 @@ def main(argv: list[str]) -> None:
     """Returns when the cluster has accepted the job."""
     request = json.loads(Path(argv[0]).read_text())
     plan: Plan = request["plan"]
-    environment = StreamExecutionEnvironment.get_execution_environment(_configuration(request))
-    tables = StreamTableEnvironment.create(environment, EnvironmentSettings.in_streaming_mode())
+    made = _configuration(request)
+    environment = StreamExecutionEnvironment.get_execution_environment(made)
+    # Told of the cluster too: without it the statements would start one of their own.
+    settings = EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(made)
+    tables = StreamTableEnvironment.create(environment, settings.build())
     for declare in statements(plan, request["job"])[0]:
         if declare.startswith("CREATE TEMPORARY SYSTEM FUNCTION") or "TABLE `impressions` " in declare:
             tables.execute_sql(declare)
@@ -132,7 +138,7 @@ def _configuration(request: dict[str, Any]) -> Configuration:
         "rest.address": rest.hostname,
         "rest.port": str(rest.port),
         "pipeline.name": request["name"],
-        "pipeline.jars": plan["function_jar"],
+        "pipeline.jars": f"{plan['function_jar']};{PYTHON_JAR.as_uri()}",
         "parallelism.default": str(request["parallelism"]),
         "table.local-time-zone": "UTC",
         "execution.buffer-timeout.interval": "20 ms",
